@@ -105,6 +105,15 @@ impl Store {
         Ok(tombstones_of(object, block, &read).collect())
     }
 
+    /// Caches the tombstones of an object that is about to be put: they leave memory, and are often asked for then.
+    pub(crate) fn cache_tombstones(&self, meta: &ObjectMeta, written: &[Tombstone]) {
+        for (number, block) in meta.blocks.iter().enumerate() {
+            let rows = block.row_range();
+            let own = written.get(rows.start as usize..rows.end as usize).unwrap_or_default();
+            self.tombstones.insert((meta.id, number), Arc::new(TombstoneBlock::new(block, own)));
+        }
+    }
+
     fn tombstone_blocks(&self, meta: &Arc<ObjectMeta>, blocks: Range<usize>) -> Result<Vec<Arc<TombstoneBlock>>> {
         let cached = blocks.clone().map(|block| self.tombstones.get(&(meta.id, block)));
         let mut found: Vec<Option<Arc<TombstoneBlock>>> = cached.collect();

@@ -3,17 +3,15 @@
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
-use logboom_logtail_blocks::{
-    ObjectMemory, ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions,
-};
+use logboom_logtail_blocks::{ObjectMemory, ObjectSpec, ObjectWriter, WriteError, WriteOptions};
 use logboom_logtail_core::{
-    ObjectId, RowsetId, TableId, Timestamp,
+    ObjectId, RowsetId,
     block_meta::{ObjectKind, ObjectMeta},
     catalog::TableSchema,
-    flush::{EncodeJob, Encoded, SortedBatch, TombstoneJob},
+    flush::{EncodeJob, MovedDeletes, SortedBatch},
     load::SortedRun,
     record::Tombstones,
-    table::Object,
+    table::Transfer,
 };
 
 use crate::{
@@ -21,17 +19,14 @@ use crate::{
     pace::{Hurry, Pacer},
     shared::Shared,
     sorting::Sorting,
-    store::Store,
 };
 
 /// Batches whose rows an object may leave to the next one: it takes whole blocks, and learns late that it is full.
 const KEPT_BATCHES: usize = 3;
 
-/// Encodes the rows and tombstones of a flush, one object after the other. Takes CPU, and memory for an object's bytes;
-/// reads the tombstones that blocks have already from the store.
+/// Encodes the rows of a flush, one object after the other. Takes CPU, and memory for an object's bytes.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    table: TableId,
     /// With threads.
     pacer: Option<Pacer>,
     /// `None` behind the last row.
@@ -40,48 +35,43 @@ pub(crate) struct Encoder {
     /// The objects that were given, each with the position of its first row among all.
     given: Vec<(RowsetId, u32)>,
     given_rows: u32,
-    tombstones: Option<TombstoneJob>,
-    /// Whether it was told that tombstones will be read.
-    announced: bool,
-    end: Encoded,
+    transfer: Transfer,
 }
 
-/// What an [`Encoder`] comes to next.
+/// What a flush comes to next.
 #[derive(Debug)]
 pub(crate) enum EncodedNext {
     /// An object of rows.
     Object(ObjectMeta, Bytes),
-    /// Tombstones will be read, which takes as long as the store is gone.
-    Reads,
-    /// The end.
-    End(Encoded),
+    /// The end of the rows: where they are.
+    End(Transfer),
+    /// A tombstone object.
+    Tombstones(Tombstones, Bytes),
+    /// The end of the tombstones: those of rows that the flush moves.
+    TombstonesEnd(MovedDeletes),
 }
 
 impl Encoder {
     /// Rows are gathered on a thread of their own if there may be one.
     pub(crate) fn new(job: EncodeJob, shared: &Arc<Shared>, hurry: &Hurry) -> Result<Self> {
-        let EncodeJob { table, first, sort, tombstones } = job;
+        let EncodeJob { table, first, sort } = job;
         let options = shared.memory_bound().objects(&shared.options.objects);
         let pacer = || shared.options.threads.then(|| Pacer::new(shared, table, hurry));
         Ok(Self {
-            table,
             pacer: pacer(),
             objects: Objects::new(first, sort.schema(), false, &options).reusing(&shared.object_memory),
             rows: Some(Sorting::begin(sort, pacer())?),
             given: Vec::new(),
             given_rows: 0,
-            tombstones,
-            announced: false,
-            end: Encoded::default(),
+            transfer: Transfer::default(),
         })
     }
 
     /// What comes next; nothing is asked for behind the end.
     ///
     /// # Errors
-    /// [`Error::Write`] for rows that objects cannot have; [`Error::Store`] and [`Error::Object`] of a tombstone
-    /// object.
-    pub(crate) fn next(&mut self, store: &Store, options: &WriteOptions) -> Result<EncodedNext> {
+    /// [`Error::Write`] for rows that objects cannot have.
+    pub(crate) fn next(&mut self) -> Result<EncodedNext> {
         loop {
             if let Some((meta, bytes)) = self.objects.written.pop_front() {
                 self.given.push((RowsetId(meta.id.number), self.given_rows));
@@ -99,49 +89,13 @@ impl Encoder {
             }
             self.objects.finish_all()?;
             if let Some(rows) = self.rows.take() {
-                self.end.transfer = rows.into_transfer()?;
+                self.transfer = rows.into_transfer()?;
             }
         }
-        // Once, behind the last object: who takes it need not wait for what comes next.
-        if !std::mem::replace(&mut self.announced, true) && self.tombstones.as_ref().is_some_and(TombstoneJob::reads) {
-            return Ok(EncodedNext::Reads);
-        }
-        let mut end = std::mem::take(&mut self.end);
-        self.given.drain(..).for_each(|(object, first_row)| end.transfer.begin_object(object, first_row));
-        if let Some(job) = self.tombstones.take() {
-            end.tombstones = encode_tombstones(job, self.table, store, options)?;
-        }
-        Ok(EncodedNext::End(end))
+        let mut transfer = std::mem::take(&mut self.transfer);
+        self.given.drain(..).for_each(|(object, first_row)| transfer.begin_object(object, first_row));
+        Ok(EncodedNext::End(transfer))
     }
-}
-
-/// The tombstones of a job, and the bytes of their object, if there are some.
-fn encode_tombstones(
-    job: TombstoneJob,
-    table: TableId,
-    store: &Store,
-    options: &WriteOptions,
-) -> Result<Option<(Tombstones, Bytes)>> {
-    let mut options = options.clone();
-    // They are one object.
-    options.object_bytes = u64::MAX;
-    let mut writer = TombstoneWriter::new(job.id, table, options)?;
-    let mut count = 0;
-    let read = |object: &Object, block| store.tombstones(object, block);
-    let write = |object, deletes: &[(u32, Timestamp)]| {
-        let tombstone = |(row, deleted): &(u32, Timestamp)| Tombstone { object, row: *row, deleted: *deleted };
-        count += deletes.len();
-        Ok::<_, Error>(writer.write(&deletes.iter().map(tombstone).collect::<Vec<_>>())?)
-    };
-    let collected = job.run(read, write)?;
-    if collected.is_empty() {
-        return Ok(None);
-    }
-    let object = writer.finish()?;
-    if object.meta.rows() as usize != count {
-        return Err(Error::Bug(format!("{count} tombstones do not fit an object")));
-    }
-    Ok(Some((collected.tombstones(object.meta), object.bytes)))
 }
 
 /// Encodes rows of a load, at once: all objects of the run are in memory, which

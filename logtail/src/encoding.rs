@@ -1,12 +1,13 @@
-//! `Encoding`: a flush whose objects are being encoded.
+//! `Encoding`: what of a flush is being encoded.
 
 use std::sync::Arc;
 
-use logboom_logtail_core::flush::EncodeJob;
+use logboom_logtail_core::flush::{EncodeJob, TombstoneJob};
 
 use crate::{
     ahead::Ahead,
     encode::{EncodedNext, Encoder},
+    encode_tombstones::TombstoneEncoder,
     error::Result,
     pace::Hurry,
     shared::Shared,
@@ -16,23 +17,65 @@ use crate::{
 /// Dropping this ends the thread, and waits for it, but not for one that reads the store: that takes as long as the
 /// store is gone.
 #[derive(Debug)]
-pub(crate) enum Encoding {
-    Here(Box<Encoder>),
+pub(crate) struct Encoding {
+    work: Work,
+    reads: bool,
+}
+
+#[derive(Debug)]
+enum Work {
+    Here(Source),
     Ahead(Ahead<Result<EncodedNext>>),
+}
+
+#[derive(Debug)]
+enum Source {
+    Rows(Box<Encoder>),
+    Tombstones(Box<TombstoneEncoder>),
 }
 
 impl Encoding {
     pub(crate) fn begin(shared: &Arc<Shared>, job: EncodeJob, hurry: &Hurry) -> Result<Self> {
-        let mut encoder = Encoder::new(job, shared, hurry)?;
+        let rows = Source::Rows(Box::new(Encoder::new(job, shared, hurry)?));
+        Ok(Self { work: Work::begin(shared, rows)?, reads: false })
+    }
+
+    pub(crate) fn begin_tombstones(shared: &Arc<Shared>, job: TombstoneJob) -> Result<Self> {
+        let reads = job.reads();
+        let mut work = Work::begin(shared, Source::Tombstones(Box::new(TombstoneEncoder::new(job))))?;
+        if let Work::Ahead(ahead) = &mut work
+            && reads
+        {
+            ahead.leave();
+        }
+        Ok(Self { work, reads })
+    }
+
+    /// Whether it reads the store.
+    pub(crate) fn reads(&self) -> bool {
+        self.reads
+    }
+
+    /// What comes next, if it is there by now.
+    pub(crate) fn next(&mut self, shared: &Shared) -> Result<Option<EncodedNext>> {
+        match &mut self.work {
+            Work::Here(source) => source.next(shared).map(Some),
+            Work::Ahead(ahead) => ahead.next()?.transpose(),
+        }
+    }
+}
+
+impl Work {
+    fn begin(shared: &Arc<Shared>, mut source: Source) -> Result<Self> {
         if !shared.options.threads {
-            return Ok(Self::Here(Box::new(encoder)));
+            return Ok(Self::Here(source));
         }
         let shared = Arc::clone(shared);
         // Without room: what is encoded waits with the thread.
         let ahead = Ahead::spawn("logtail-encode", 0, move |sender| {
             loop {
-                let next = encoder.next(&shared.store, &shared.options.objects);
-                let is_last = matches!(next, Ok(EncodedNext::End(_)) | Err(_));
+                let next = source.next(&shared);
+                let is_last = matches!(next, Ok(EncodedNext::End(_) | EncodedNext::TombstonesEnd(_)) | Err(_));
                 // The flush may have been dropped, and its end of the channel with it.
                 if sender.send(next).is_err() || is_last {
                     return;
@@ -41,19 +84,13 @@ impl Encoding {
         });
         Ok(Self::Ahead(ahead?))
     }
+}
 
-    /// What comes next, if it is there by now.
-    pub(crate) fn next(&mut self, shared: &Shared) -> Result<Option<EncodedNext>> {
+impl Source {
+    fn next(&mut self, shared: &Shared) -> Result<EncodedNext> {
         match self {
-            Self::Here(encoder) => encoder.next(&shared.store, &shared.options.objects).map(Some),
-            Self::Ahead(ahead) => {
-                let next = ahead.next()?.transpose()?;
-                // It reads when this was taken, and not before.
-                if matches!(next, Some(EncodedNext::Reads)) {
-                    ahead.leave();
-                }
-                Ok(next)
-            }
+            Self::Rows(encoder) => encoder.next(),
+            Self::Tombstones(encoder) => encoder.next(&shared.store, &shared.options.objects),
         }
     }
 }

@@ -92,13 +92,14 @@ impl Flushing {
             let next = self.encoding.as_mut().map(|encoding| encoding.next(&self.shared)).transpose()?;
             match next.flatten() {
                 None => return Ok(progress),
-                Some(EncodedNext::Reads) => {
-                    self.waits_for = Some(FlushProgress::WaitsForStore);
-                    return Ok(FlushProgress::Moved);
-                }
                 Some(EncodedNext::Object(meta, bytes)) => flush.object(meta, bytes),
-                Some(EncodedNext::End(encoded)) => {
-                    flush.encoded(encoded);
+                Some(EncodedNext::End(transfer)) => {
+                    flush.encoded(transfer);
+                    self.encoding = None;
+                }
+                Some(EncodedNext::Tombstones(tombstones, bytes)) => flush.tombstones(tombstones, bytes),
+                Some(EncodedNext::TombstonesEnd(moved)) => {
+                    flush.tombstones_encoded(moved);
                     self.encoding = None;
                 }
             }
@@ -114,7 +115,14 @@ impl Flushing {
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
             Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job, &self.hurry)?),
+            Ok(FlushStep::EncodeTombstones(job)) => {
+                self.encoding = Some(Encoding::begin_tombstones(&self.shared, job)?);
+            }
             Ok(FlushStep::NextObject) => self.waits_for = Some(FlushProgress::WaitsForObject),
+            Ok(FlushStep::NextTombstones) => {
+                let reads = self.encoding.as_ref().is_some_and(Encoding::reads);
+                self.waits_for = Some(if reads { FlushProgress::WaitsForStore } else { FlushProgress::WaitsForObject });
+            }
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {
                 self.shared.counts.flushes.add(1);

@@ -72,6 +72,7 @@ mod rows_by_key;
 mod pace;
 mod sorting;
 mod encode;
+mod encode_tombstones;
 mod put;
 mod encoding;
 mod flushing;

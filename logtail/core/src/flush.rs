@@ -2,16 +2,19 @@
 
 mod encode;
 mod gather;
+mod moved;
 mod parts;
 mod policy;
 mod sort;
 mod tombstones;
 
-pub use encode::{EncodeJob, Encoded};
+pub use encode::EncodeJob;
+pub use moved::MovedDeletes;
 pub use parts::FlushParts;
 pub use policy::{Due, FlushPolicy, FlushReason, MemoryUse, TableMemory};
 pub use sort::{SortJob, SortedBatch, SortedRows};
-pub use tombstones::{Collected, TombstoneJob};
+pub use tombstones::{Collected, TombstoneBlocks, TombstoneJob};
 
 pub(crate) use gather::Sources;
+pub(crate) use moved::MovedRows;
 pub(crate) use sort::{Row, prefix, sort};

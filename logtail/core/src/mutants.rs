@@ -48,6 +48,7 @@ mutants! {
     ClientsForgotten: "a restart forgets what clients called their transactions",
     NumbersForgotten: "a restart gives numbers of tables again",
     DeletesNotMoved: "rows that were deleted while they were flushed come back",
+    MovedDeletesForgotten: "a transaction deletes a row that another one deleted while it was flushed",
     HistoryDropped: "a flush leaves out rows that are deleted, whatever readers may still ask for",
     LoadNotChecked: "a bulk load commits although others wrote its keys since its snapshot",
     LoadDoesNotGiveWay: "a bulk load that seals its table takes keys for free that it has to look up in the store",

@@ -1,6 +1,6 @@
 //! Deletes of rows of objects, whose tombstones are in objects too.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::{
     ArrayRef, Int64Array, RecordBatch,
@@ -78,6 +78,42 @@ fn deletes_of_many_rows_read_tombstones_once() {
     assert_eq!(places(&tail, table, before), all);
 }
 
+/// A flush takes the deletes of its rows from memory. They are as near as they were: who looks for them reads nothing.
+#[test]
+fn deletes_of_flushed_rows_are_not_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Counting::new();
+    let mut shop = Shop::new(dir.path(), store.choice());
+    shop.options.history = Duration::from_secs(3600);
+    shop.options.flush.age = shop.options.history;
+    let tail = shop.open();
+    let table = create(&tail, vec![NewColumn::required("id", DataType::Int64)], &[]);
+    for first in (0..300_000).step_by(50_000) {
+        upsert(&tail, table, &rows(first..first + 50_000));
+    }
+    let before = tail.watermark();
+    for gone in places(&tail, table, before)[..290_000].chunks(10_000) {
+        let mut transaction = tail.begin();
+        transaction.delete_rows(table, gone).unwrap();
+        transaction.commit().unwrap();
+    }
+    tail.flush(table).unwrap();
+    // More than go to one object.
+    assert_eq!(tail.metrics().tables[0].tombstone_objects, 2);
+    let (first, now) = (places(&tail, table, before), tail.watermark());
+    assert_eq!((first.len(), places(&tail, table, now).len()), (300_000, 10_000));
+    let mut transaction = tail.begin();
+    transaction.delete_rows(table, &first[70_000..70_001]).unwrap();
+    assert!(matches!(transaction.commit(), Err(Error::NoRow { .. })));
+    let version = tail.version(table).unwrap();
+    let ids: Vec<String> = version.objects()[0].tombstones().iter().map(|object| object.id.to_string()).collect();
+    assert!(!store.take().iter().any(|get| ids.iter().any(|id| get.name.as_str().contains(id))), "{ids:?}");
+    assert!(!ids.is_empty() && version.objects().iter().all(|object| object.dirty_blocks().is_empty()));
+    tail.close().unwrap();
+    let tail = shop.open();
+    assert_eq!((places(&tail, table, before).len(), places(&tail, table, now).len()), (300_000, 10_000));
+}
+
 /// Copies the records of a shard to another one, and changes those of flushes.
 fn copy(engine: &Engine, from: ShardId, to: ShardId, change: impl Fn(&mut Flushed)) {
     let shard = engine.shard(from);
@@ -119,13 +155,13 @@ fn tombstones_of_other_rows_are_no_tombstones() {
     tail.close().unwrap();
 
     let swapped = |flushed: &mut Flushed| {
-        if let Some(tombstones) = &mut flushed.tombstones {
+        for tombstones in &mut flushed.tombstones {
             let [first, second] = tombstones.blocks.as_mut_slice() else { panic!("they are of two blocks") };
             std::mem::swap(&mut first.rowset, &mut second.rowset);
         }
     };
     let moved = |flushed: &mut Flushed| {
-        if let Some(tombstones) = &mut flushed.tombstones {
+        for tombstones in &mut flushed.tombstones {
             (tombstones.blocks[0].count, tombstones.blocks[1].count) = (3, 1);
         }
     };

@@ -1,9 +1,11 @@
-//! `TombstoneJob`: deletes that leave memory, in the order of a tombstone object.
+//! `TombstoneJob`: deletes that leave memory, in the order of tombstone objects.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
+use super::moved::{MovedDeletes, MovedRows};
 use crate::{
     block_meta::ObjectMeta,
+    ids::TableId,
     mutants::{self, Mutant},
     object_id::ObjectId,
     record::{BlockTombstones, Tombstones},
@@ -11,35 +13,58 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The tombstones that a job writes at most, but for those of one block: what a flush holds in memory, and what leaves
-/// it in one step. The rest is left to the next flush.
+/// From so many tombstones on the next ones go to another object, and those of older objects stay in memory until the
+/// next flush: what a flush holds in memory, and what leaves it in one step.
 const TOMBSTONES_MAX: usize = 1 << 18;
 
-/// Collects the deletes of blocks that have some in memory: those, and the tombstones that they have in objects
-/// already, so that one range has all of a block. Takes no locks that commits wait for.
+/// Collects deletes that are in memory: those of blocks of older objects, and those of the rows that the flush moves.
+/// With them go the tombstones that a block has in an object already, so that one range has all of it. Takes no locks
+/// that commits wait for.
 #[derive(Debug)]
 pub struct TombstoneJob {
-    /// The id of the tombstone object.
-    pub id: ObjectId,
+    /// The table.
+    pub table: TableId,
+    /// The id of the first tombstone object. The next ones have the next numbers.
+    first: ObjectId,
+    /// Older objects with deletes in memory.
     objects: Vec<Arc<Object>>,
+    moved: MovedRows,
+    /// Deletes of moved rows after this timestamp are new: blocks without are left out.
+    known: Timestamp,
     through: Timestamp,
 }
 
-/// What a [`TombstoneJob`] came to: all but the object.
-#[derive(Debug, Default)]
+/// Blocks with the deletes of a [`TombstoneJob`], in the order of their tombstones.
+#[derive(Debug)]
+pub struct TombstoneBlocks {
+    next: ObjectId,
+    blocks: VecDeque<Dirty>,
+    moved: MovedDeletes,
+    through: Timestamp,
+}
+
+/// What goes to a tombstone object: all but the object.
+#[derive(Debug)]
 pub struct Collected {
     through: Timestamp,
     blocks: Vec<BlockTombstones>,
 }
 
 impl TombstoneJob {
-    /// A job for the deletes of `objects` up to `through`, inclusive, all of which are committed. `None` without any.
-    pub(crate) fn new(id: ObjectId, objects: impl Iterator<Item = Arc<Object>>, through: Timestamp) -> Option<Self> {
+    /// A job for the deletes up to `through`, inclusive, all of which are committed: of `older` objects, and of moved
+    /// rows after `known`. `None` without any.
+    pub(crate) fn new(
+        table: TableId,
+        first: ObjectId,
+        older: impl Iterator<Item = Arc<Object>>,
+        moved: MovedRows,
+        known: Timestamp,
+        through: Timestamp,
+    ) -> Option<Self> {
         let is_dirty = |object: &Arc<Object>| object.oldest_delete().is_some_and(|oldest| oldest <= through);
-        let mut objects: Vec<_> = objects.filter(is_dirty).collect();
-        // The order of tombstones in their object.
-        objects.sort_by_key(|object| object.meta().id);
-        (!objects.is_empty()).then_some(Self { id, objects, through })
+        let objects: Vec<_> = older.filter(is_dirty).collect();
+        let has_some = !objects.is_empty() || moved.has_deletes(known, through);
+        has_some.then_some(Self { table, first, objects, moved, known, through })
     }
 
     /// Whether blocks have tombstones already.
@@ -47,74 +72,93 @@ impl TombstoneJob {
         self.objects.iter().any(|object| !object.tombstones().is_empty())
     }
 
-    /// The most blocks that it writes tombstones of.
-    pub(crate) fn blocks_max(&self) -> usize {
-        self.objects.iter().map(|object| object.meta().blocks.len()).sum::<usize>().min(TOMBSTONES_MAX)
+    /// Collects.
+    pub fn collect(self) -> TombstoneBlocks {
+        let Self { known, through, .. } = self;
+        let mut blocks = with_most(self.objects.iter().flat_map(|object| dirty_blocks(object, through)).collect());
+        let moved = self.moved.deletes_through(through);
+        let is_new = |dirty: &Dirty| dirty.deletes.iter().any(|(_, at)| *at > known);
+        blocks.extend(moved.0.iter().flat_map(|object| dirty_blocks(object, through)).filter(is_new));
+        blocks.sort_by_key(|dirty| (dirty.object.meta().id, dirty.block));
+        TombstoneBlocks { next: self.first, blocks: blocks.into(), moved, through }
+    }
+}
+
+impl TombstoneBlocks {
+    /// The id of the next tombstone object; `None` behind the last.
+    pub fn next_id(&self) -> Option<ObjectId> {
+        (!self.blocks.is_empty()).then_some(self.next)
     }
 
-    /// Calls `write` with the tombstones of each block, in order: positions in the object with the timestamps of the
-    /// deletes. `read` gives the tombstones that a block of an object has in objects already.
+    /// Calls `write` with the tombstones of each block of the next object, in order: positions in the block's object
+    /// with the timestamps of the deletes. `read` gives the tombstones that a block has in objects already.
     ///
     /// # Errors
     /// Those of `read` and `write`.
-    pub fn run<E>(
-        self,
+    pub fn next_object<E>(
+        &mut self,
         mut read: impl FnMut(&Object, usize) -> Result<Vec<(u32, Timestamp)>, E>,
         mut write: impl FnMut(ObjectId, &[(u32, Timestamp)]) -> Result<(), E>,
     ) -> Result<Collected, E> {
         let mut collected = Collected { through: self.through, blocks: Vec::new() };
-        for dirty in self.blocks() {
-            let object = &self.objects[dirty.object];
-            let older = match object.tombstones_of(dirty.block) {
-                Some(_) if !mutants::is_on(Mutant::TombstonesDropped) => read(object, dirty.block)?,
+        let mut total = 0;
+        while total < TOMBSTONES_MAX
+            && let Some(Dirty { object, block, deletes, .. }) = self.blocks.pop_front()
+        {
+            let older = match object.tombstones_of(block) {
+                Some(_) if !mutants::is_on(Mutant::TombstonesDropped) => read(&object, block)?,
                 _ => Vec::new(),
             };
-            let deletes = merged(dirty.deletes, older);
+            let deletes = merged(deletes, older);
             write(object.meta().id, &deletes)?;
+            total += deletes.len();
             // A block has no more rows than 32 bits count.
             let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            let (block, count) = (number(dirty.block), number(deletes.len()));
+            let (block, count) = (number(block), number(deletes.len()));
             collected.blocks.push(BlockTombstones { rowset: object.rowset(), block, count });
         }
+        self.next.number = self.next.number.saturating_add(1);
         Ok(collected)
     }
 
-    /// The blocks to take, in the order of their tombstones: those with the most deletes in memory, so that each flush
-    /// frees what it can.
-    fn blocks(&self) -> Vec<Dirty> {
-        let mut blocks = Vec::new();
-        for (at, object) in self.objects.iter().enumerate() {
-            let all = object.deletes();
-            for number in object.dirty_blocks() {
-                let Some(block) = object.meta().blocks.get(number) else { continue };
-                let deletes = all.of_range(block.row_range()).filter(|(_, deleted)| *deleted <= self.through);
-                let deletes: Vec<_> = deletes.collect();
-                if !deletes.is_empty() {
-                    let older = block.tombstones.map_or(0, |range| range.count as usize);
-                    blocks.push(Dirty { object: at, block: number, deletes, older });
-                }
-            }
-        }
-        blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes.len()));
-        let mut total = 0;
-        blocks.retain(|dirty| {
-            let has_room = total < TOMBSTONES_MAX;
-            total += dirty.deletes.len() + dirty.older;
-            has_room
-        });
-        blocks.sort_by_key(|dirty| (dirty.object, dirty.block));
-        blocks
+    /// The deletes of moved rows, which all have tombstones behind the last object.
+    pub fn into_moved(self) -> MovedDeletes {
+        self.moved
     }
 }
 
 /// A block with deletes to be taken from memory.
+#[derive(Debug)]
 struct Dirty {
-    /// Its object among those of the job.
-    object: usize,
+    object: Arc<Object>,
     block: usize,
     deletes: Vec<(u32, Timestamp)>,
     /// How many tombstones it has.
     older: usize,
+}
+
+/// The blocks of an object with deletes in memory up to `through`, inclusive.
+fn dirty_blocks(object: &Arc<Object>, through: Timestamp) -> impl Iterator<Item = Dirty> + '_ {
+    let all = object.deletes();
+    object.dirty_blocks().into_iter().filter_map(move |number| {
+        let block = object.meta().blocks.get(number)?;
+        let deletes = all.of_range(block.row_range()).filter(|(_, deleted)| *deleted <= through);
+        let deletes: Vec<_> = deletes.collect();
+        let older = block.tombstones.map_or(0, |range| range.count as usize);
+        (!deletes.is_empty()).then(|| Dirty { object: Arc::clone(object), block: number, deletes, older })
+    })
+}
+
+/// Those with the most deletes in memory, of which there are not too many: so each flush frees what it can.
+fn with_most(mut blocks: Vec<Dirty>) -> Vec<Dirty> {
+    blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes.len()));
+    let mut total = 0;
+    blocks.retain(|dirty| {
+        let has_room = total < TOMBSTONES_MAX;
+        total += dirty.deletes.len() + dirty.older;
+        has_room
+    });
+    blocks
 }
 
 /// The deletes of a block that were in memory, and its tombstones, in the order of the rows.
@@ -129,11 +173,6 @@ fn merged(mut deletes: Vec<(u32, Timestamp)>, older: Vec<(u32, Timestamp)>) -> V
 }
 
 impl Collected {
-    /// Whether there are no tombstones, and so no object.
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
-    }
-
     /// With the object that has them.
     pub fn tombstones(self, object: ObjectMeta) -> Tombstones {
         Tombstones { object, through: self.through, blocks: self.blocks }

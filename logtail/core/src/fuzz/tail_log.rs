@@ -195,7 +195,7 @@ fn block() -> BlockMeta {
         created: Timestamp::ZERO,
         deleted: None,
         appendable: false,
-        tombstones: None,
+        tombstones: Vec::new(),
         truncation_point: Timestamp::ZERO,
     }
 }

@@ -31,10 +31,12 @@ pub struct Flushed {
     pub memtables: Vec<RowsetId>,
     /// The objects.
     pub objects: Vec<ObjectMeta>,
-    /// Deletes of the flushed rows, those since the flush began included, at the rows' new places.
+    /// Deletes of the flushed rows that are in no tombstone object, at the rows' new places: those that were committed
+    /// after the last of them was collected.
     pub deletes: Vec<(RowId, Timestamp)>,
-    /// Deletes of rows of older objects that leave memory.
-    pub tombstones: Option<Tombstones>,
+    /// Deletes that leave memory, of flushed rows and of rows of older objects. Of a block that is in several, the last
+    /// has all.
+    pub tombstones: Vec<Tombstones>,
 }
 
 /// Deletes have moved from memory to a tombstone object.
@@ -126,9 +128,9 @@ impl Flushed {
             varint::put(out, (self.timestamp.to_i64() - deleted.to_i64()).cast_unsigned());
         }
         write_metas(&self.objects, out)?;
-        let tombstones = self.tombstones.as_ref();
-        write_metas(tombstones.map(|tombstones| &tombstones.object), out)?;
-        tombstones.into_iter().for_each(|tombstones| tombstones.write(out));
+        let tombstones: Vec<_> = self.tombstones.iter().map(|tombstones| &tombstones.object).collect();
+        write_metas(tombstones, out)?;
+        self.tombstones.iter().for_each(|tombstones| tombstones.write(out));
         Ok(())
     }
 
@@ -147,12 +149,9 @@ impl Flushed {
             let before = i64::try_from(reader.varint()?).ok()?;
             Some((row, Timestamp::from_i64(timestamp.to_i64().checked_sub(before)?)?))
         })?;
-        let (objects, mut tombstones) = (read_metas(reader)?, read_metas(reader)?);
-        let tombstones = match (tombstones.pop(), tombstones.is_empty()) {
-            (None, _) => None,
-            (Some(object), true) => Some(Tombstones::read(object, reader)?),
-            (Some(_), false) => return None,
-        };
+        let (objects, tombstones) = (read_metas(reader)?, read_metas(reader)?);
+        let tombstones = tombstones.into_iter().map(|object| Tombstones::read(object, reader));
+        let tombstones = tombstones.collect::<Option<_>>()?;
         let flushed = Self { table, timestamp, horizon, memtables, objects, deletes, tombstones };
         flushed.has_its_objects().then_some(flushed)
     }

@@ -9,9 +9,9 @@ use super::error::ApplyError;
 use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
-    ids::{RowId, RowsetId, TableId},
+    ids::{RowId, RowsetId},
     mutants::{self, Mutant},
-    record::{BlockTombstones, Flushed, Loaded, Section, Tombstones},
+    record::{BlockTombstones, Flushed, Loaded, Section},
     table::{DeletedRows, Memtable, Object, Persisted, Table, TableError, Transfer, Version},
     timestamp::Timestamp,
 };
@@ -138,8 +138,13 @@ impl Placed {
         self.memtables.values().chain(retired.map(|retired| &retired.memtable))
     }
 
-    /// A flush is about to be placed: a transaction that saw a row at its old place finds the new one by `transfer`.
-    pub(crate) fn retire(&mut self, transfer: &Arc<Transfer>) {
+    /// A flush is about to be placed: a transaction that saw a row at its old place finds the new one by `transfer`,
+    /// and in `moved`, which are the flush's objects, the deletes that will not be in memory.
+    pub(crate) fn retire(&mut self, transfer: &Arc<Transfer>, moved: &[Arc<Object>]) {
+        for object in moved.iter().filter(|_| !mutants::is_on(Mutant::MovedDeletesForgotten)) {
+            let retired = RetiredObject { at: Timestamp::MAX, object: Arc::clone(object) };
+            self.retired_objects.entry(object.rowset()).or_default().push(retired);
+        }
         for id in transfer.memtables() {
             if let Some(memtable) = self.memtables.get(&id) {
                 let (memtable, transfer) = (Arc::clone(memtable), Some(Arc::clone(transfer)));
@@ -288,10 +293,7 @@ impl Placed {
         if let Some((rowset, _)) = deletes.pop_first() {
             return Err(ApplyError::NoRow { table, row: RowId { rowset, row: 0 } });
         }
-        let persisted = match &flushed.tombstones {
-            Some(tombstones) => self.persist(tombstones, table, flushed.timestamp)?,
-            None => Vec::new(),
-        };
+        let persisted = self.persist(flushed, &objects)?;
         let (horizon, memtables) = (flushed.horizon, flushed.memtables.clone());
         self.flushes.push_back(PlacedFlush { horizon, memtables, objects, persisted });
         Ok(())
@@ -314,30 +316,32 @@ impl Placed {
         }
     }
 
-    /// Deletes leave memory: rows are deleted from the objects without them from now on. Readers go on to read those
-    /// with them, which also transactions that began before need.
-    fn persist(
-        &mut self,
-        tombstones: &Tombstones,
-        table: TableId,
-        at: Timestamp,
-    ) -> Result<Vec<Arc<Object>>, ApplyError> {
-        let mut by_object: BTreeMap<RowsetId, Vec<Persisted>> = BTreeMap::new();
-        for (BlockTombstones { rowset, block, .. }, range) in tombstones.ranges() {
-            by_object.entry(rowset).or_default().push(Persisted { block: block as usize, range });
+    /// Deletes leave memory: rows are deleted from the objects without them from now on. Readers go on to read older
+    /// objects with them, which also transactions that began before need; `new` ones never had them.
+    fn persist(&mut self, flushed: &Flushed, new: &[Arc<Object>]) -> Result<Vec<Arc<Object>>, ApplyError> {
+        let mut persisted: BTreeMap<RowsetId, Arc<Object>> = BTreeMap::new();
+        for tombstones in &flushed.tombstones {
+            let mut by_object: BTreeMap<RowsetId, Vec<Persisted>> = BTreeMap::new();
+            for (BlockTombstones { rowset, block, .. }, range) in tombstones.ranges() {
+                by_object.entry(rowset).or_default().push(Persisted { block: block as usize, range });
+            }
+            let object = Arc::new(tombstones.object.clone());
+            for (rowset, blocks) in by_object {
+                let missing = ApplyError::NoRow { table: flushed.table, row: RowId { rowset, row: 0 } };
+                let before = persisted.get(&rowset).or_else(|| self.objects.get(&rowset));
+                let before = before.ok_or_else(|| missing.clone())?;
+                let now = before.persisted(&object, tombstones.through, &blocks, flushed.timestamp);
+                persisted.insert(rowset, Arc::new(now.ok_or(missing)?));
+            }
         }
-        let object = Arc::new(tombstones.object.clone());
-        let mut persisted = Vec::with_capacity(by_object.len());
-        for (rowset, blocks) in by_object {
-            let missing = ApplyError::NoRow { table, row: RowId { rowset, row: 0 } };
-            let before = self.objects.get_mut(&rowset).ok_or_else(|| missing.clone())?;
-            let now = before.persisted(&object, tombstones.through, &blocks, at).map(Arc::new).ok_or(missing)?;
-            let before = std::mem::replace(before, Arc::clone(&now));
-            let retired = RetiredObject { at: Timestamp::MAX, object: before };
-            self.retired_objects.entry(rowset).or_default().push(retired);
-            persisted.push(now);
+        for (rowset, now) in &persisted {
+            let Some(object) = self.objects.insert(*rowset, Arc::clone(now)) else { continue };
+            if !new.iter().any(|new| Arc::ptr_eq(new, &object)) {
+                let retired = RetiredObject { at: Timestamp::MAX, object };
+                self.retired_objects.entry(*rowset).or_default().push(retired);
+            }
         }
-        Ok(persisted)
+        Ok(persisted.into_values().collect())
     }
 
     /// Publishes the oldest flush or load, which is of timestamp `at`. Returns the horizon.

@@ -102,6 +102,12 @@ impl DeletedRows {
         self.pages.values().flat_map(|page| &page.rows).map(|(row, deleted)| (*row, *deleted))
     }
 
+    /// Those after `timestamp`, in the order of their rows. Pages of older ones are not looked at.
+    pub(crate) fn after(&self, timestamp: Timestamp) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
+        let newer = self.pages.values().filter(move |page| page.newest > timestamp).flat_map(|page| &page.rows);
+        newer.map(|(row, deleted)| (*row, *deleted)).filter(move |(_, deleted)| *deleted > timestamp)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.len
@@ -169,6 +175,9 @@ mod tests {
                 let visible = model.range(range.clone()).filter(|(_, at)| **at <= seen).map(|(row, _)| *row);
                 assert!(deleted.at(range, seen).eq(visible));
                 assert!(deleted.iter().eq(model.clone()));
+                assert!(
+                    deleted.after(seen).eq(model.iter().filter(|(_, at)| **at > seen).map(|(row, at)| (*row, *at)))
+                );
             }
         }
     }

@@ -1,6 +1,11 @@
 //! `Flush`: moves the memtables of a table to objects, step by step.
 
-use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    error::Error,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -8,30 +13,30 @@ use super::{Writer, flush_error::FlushError};
 use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
-    flush::{EncodeJob, Encoded, SortJob, TombstoneJob},
+    flush::{EncodeJob, MovedDeletes, MovedRows, SortJob, TombstoneJob},
     ids::{RowId, TableId},
     log::Log,
-    mutants::{self, Mutant},
     object_id::ObjectId,
     record::{self, Flushed, Intent, Tombstones},
     state::Placed,
     store::{Name, ObjectName, StoreError},
-    table::{Memtable, Transfer},
+    table::{Memtable, Object, Transfer},
     timestamp::Timestamp,
 };
 
-/// Moves the memtables of a table to objects, and deletes of rows that are in objects to a tombstone object. The steps,
+/// Moves the memtables of a table to objects, and deletes of rows that are in objects to tombstone objects. The steps,
 /// after each of which a crash may come:
 ///
 /// 1. The memtables take no more rows, and all of theirs become committed.
-/// 2. The rows are sorted, and so are the deletes: a [job](EncodeJob) for any thread, which gives the objects one after
-///    the other.
+/// 2. The rows are sorted: a [job](EncodeJob) for any thread, which gives the objects one after the other.
 /// 3. An *intent* that names an object is committed: from here on a crash leaves an object to which no record refers,
 ///    and the intent tells which.
 /// 4. The object is put, while the next one is encoded. So it goes on with each.
-/// 5. The record of the flush is committed: it has the objects' metadata, and the rows' deletes at their new places,
-///    those included that were committed since the first step. Readers that begin then read the objects; the deletes of
-///    the rows leave memory with the next flush.
+/// 5. The deletes are collected that are committed by now, those of the flushed rows at their new places: another
+///    [job](TombstoneJob), which gives tombstone objects. They are put like the others.
+/// 6. The record of the flush is committed: it has the objects' metadata, and the deletes of flushed rows that were
+///    committed since step 5. Where those are many, step 5 is repeated for them first. Readers that begin then read the
+///    objects.
 ///
 /// Readers and commits go on all the time, and no delete undoes a flush: a transaction that deletes a row by its old
 /// place deletes it at the new one. A flush that fails or is dropped leaves the memtables as they are, and objects of
@@ -45,29 +50,31 @@ pub struct Flush {
     horizon: Timestamp,
     /// Whether deletes of rows in objects are flushed.
     deletes: bool,
-    /// The id of the tombstone object; those of rows have the next numbers.
+    /// The id of the first object of rows; the others have the next numbers.
     objects: ObjectId,
+    /// The id of the next tombstone object.
+    tombstones: ObjectId,
     phase: Phase,
 }
 
 #[derive(Debug)]
 enum Phase {
     Frozen,
-    /// The job is somebody's.
+    /// Objects are encoded and put.
     Writing(Writing),
     /// The record of the flush has this index in the log.
     Recorded(u64, Flushed),
     Ended,
 }
 
-/// Objects, on their way from the job to the store.
+/// Objects, on their way from the jobs to the store.
 #[derive(Debug, Default)]
 struct Writing {
     /// Those of rows that are encoded.
-    metas: Vec<ObjectMeta>,
+    metas: Vec<Arc<ObjectMeta>>,
     /// The bytes of all metadata in the record, as far as they are known.
     meta_bytes: usize,
-    /// The most blocks whose tombstones the record has.
+    /// The most blocks of older objects whose tombstones the record has.
     blocks_max: usize,
     /// Those without an intent.
     encoded: Vec<(ObjectId, Bytes)>,
@@ -75,9 +82,15 @@ struct Writing {
     intended: (u64, VecDeque<(ObjectId, Bytes)>),
     /// How many are being put.
     running: usize,
+    /// Whether a job has more of them.
+    is_encoding: bool,
     /// Where the rows are, once all are encoded.
     transfer: Option<Arc<Transfer>>,
-    tombstones: Option<Tombstones>,
+    /// Up to when deletes are in tombstone objects, those of all blocks with some; `None` before the first job.
+    through: Option<Timestamp>,
+    tombstones: Vec<Tombstones>,
+    /// The deletes of flushed rows that have tombstones.
+    moved: MovedDeletes,
 }
 
 /// What a flush is to do next.
@@ -87,8 +100,13 @@ pub enum FlushStep {
     Wait,
     /// Begin to encode the rows: the objects will be asked for.
     Encode(EncodeJob),
-    /// Pass the next object to [`Flush::object`], or what else was written to [`Flush::encoded`] behind the last.
+    /// Pass the next object of rows to [`Flush::object`], or where they are to [`Flush::encoded`] behind the last.
     NextObject,
+    /// Begin to encode tombstones: the objects will be asked for.
+    EncodeTombstones(TombstoneJob),
+    /// Pass the next tombstone object to [`Flush::tombstones`], or the deletes that have some to
+    /// [`Flush::tombstones_encoded`] behind the last.
+    NextTombstones,
     /// Put an object, and tell [`Flush::put_done`].
     Put {
         /// Its name in the store.
@@ -100,20 +118,26 @@ pub enum FlushStep {
     Done(Box<Flushed>),
 }
 
-/// The most bytes of a delete, or of a block's tombstones, in a record; or of a memtable's id.
+/// The most that a delete takes in the record, or a block with tombstones, or a memtable's id.
 const PLACE_BYTES_MAX: usize = 25;
 
+/// What deletes may take in the record: they are collected while commits wait. For more of them, another tombstone
+/// object is written first.
+const DELETES_BYTES_MAX: usize = 1 << 20;
+
 impl Flush {
-    /// A flush of these memtables, which are of one schema and take no more rows.
+    /// A flush of these memtables, which are of one schema and take no more rows. `first` are ids of objects of rows,
+    /// and of tombstones.
     pub(crate) fn new(
         table: TableId,
         schema: Arc<TableSchema>,
         memtables: Vec<Arc<Memtable>>,
         horizon: Timestamp,
         deletes: bool,
-        objects: ObjectId,
+        first: (ObjectId, ObjectId),
     ) -> Self {
-        Self { table, schema, memtables, horizon, deletes, objects, phase: Phase::Frozen }
+        let (objects, tombstones) = first;
+        Self { table, schema, memtables, horizon, deletes, objects, tombstones, phase: Phase::Frozen }
     }
 
     /// The table.
@@ -149,21 +173,36 @@ impl Flush {
     /// The next object of rows is encoded.
     pub fn object(&mut self, meta: ObjectMeta, bytes: Bytes) {
         if let Phase::Writing(writing) = &mut self.phase {
-            writing.meta_bytes += encoded_len(&meta);
+            // What cannot be encoded fails with the record.
+            writing.meta_bytes += meta.encode().map_or(0, |bytes| bytes.len());
             writing.encoded.push((meta.id, bytes));
-            writing.metas.push(meta);
+            writing.metas.push(Arc::new(meta));
         }
     }
 
-    /// All objects of rows are encoded, and the deletes are.
-    pub fn encoded(&mut self, encoded: Encoded) {
+    /// All objects of rows are encoded.
+    pub fn encoded(&mut self, transfer: Transfer) {
         if let Phase::Writing(writing) = &mut self.phase {
-            writing.transfer = Some(Arc::new(encoded.transfer));
-            writing.tombstones = encoded.tombstones.map(|(tombstones, bytes)| {
-                writing.meta_bytes += encoded_len(&tombstones.object);
-                writing.encoded.push((tombstones.object.id, bytes));
-                tombstones
-            });
+            writing.transfer = Some(Arc::new(transfer));
+            writing.is_encoding = false;
+        }
+    }
+
+    /// The next tombstone object is encoded.
+    pub fn tombstones(&mut self, tombstones: Tombstones, bytes: Bytes) {
+        if let Phase::Writing(writing) = &mut self.phase {
+            self.tombstones.number = tombstones.object.id.number.saturating_add(1);
+            writing.encoded.push((tombstones.object.id, bytes));
+            writing.tombstones.push(tombstones);
+        }
+    }
+
+    /// All tombstones of the job are encoded.
+    pub fn tombstones_encoded(&mut self, moved: MovedDeletes) {
+        if let Phase::Writing(writing) = &mut self.phase {
+            writing.moved = moved;
+            writing.is_encoding = false;
+            writing.leave_out_replaced();
         }
     }
 
@@ -187,17 +226,18 @@ impl Flush {
         let wanted = if self.memtables.is_empty() { Timestamp::ZERO } else { self.horizon };
         self.horizon = writer.state().raise_horizon(wanted);
         let sort = SortJob::new(Arc::clone(&self.schema), &self.memtables, self.horizon)?;
-        let placed = writer.applier.table(self.table).filter(|_| self.deletes);
-        let through = writer.state().watermark();
-        let job = |placed: &Placed| TombstoneJob::new(self.objects, placed.objects().cloned(), through);
-        let tombstones = placed.and_then(job);
-        let blocks_max = tombstones.as_ref().map_or(0, TombstoneJob::blocks_max);
-        self.phase = Phase::Writing(Writing { blocks_max, ..Writing::default() });
-        let first = ObjectId { nonce: self.objects.nonce, number: self.objects.number.saturating_add(1) };
-        Ok(FlushStep::Encode(EncodeJob { table: self.table, first, sort, tombstones }))
+        let blocks = self.older(writer).map(|object| object.dirty_blocks().len());
+        let writing = Writing { blocks_max: blocks.sum(), is_encoding: true, ..Writing::default() };
+        self.phase = Phase::Writing(writing);
+        Ok(FlushStep::Encode(EncodeJob { table: self.table, first: self.objects, sort }))
     }
 
-    /// Moves objects on: an intent for those that are encoded, the next put, or the record.
+    /// The objects of which deletes are flushed.
+    fn older<'w>(&self, writer: &'w Writer) -> impl Iterator<Item = &'w Arc<Object>> + use<'w> {
+        writer.applier.table(self.table).filter(|_| self.deletes).into_iter().flat_map(Placed::objects)
+    }
+
+    /// Moves objects on: an intent for those that are encoded, the next put, the next job, or the record.
     fn write<L: Log>(
         &mut self,
         writer: &mut Writer,
@@ -212,25 +252,26 @@ impl Flush {
             Ok(FlushStep::Put { name: ObjectName { table: self.table, id }.name(), bytes })
         } else if writing.running > 0 || !left.is_empty() {
             Ok(FlushStep::Wait)
-        } else if writing.encoded.is_empty() && writing.transfer.is_some() {
-            return self.record(writer, log, unix, writing);
-        } else if writing.encoded.is_empty() || !self.may_put(writer, log, &writing)? {
-            Ok(FlushStep::NextObject)
-        } else {
+        } else if !writing.encoded.is_empty() && self.may_put(writer, log, &writing)? {
             let objects = writing.encoded.iter().map(|(id, _)| *id).collect();
             let proposed = writer.propose_intent(log, &Intent { table: self.table, objects });
             proposed.map_err(FlushError::from).map(|index| {
                 writing.intended = (index, std::mem::take(&mut writing.encoded).into());
                 FlushStep::Wait
             })
+        } else if writing.is_encoding {
+            Ok(if writing.transfer.is_none() { FlushStep::NextObject } else { FlushStep::NextTombstones })
+        } else if let Some(job) = self.first_tombstones(writer, &mut writing) {
+            Ok(FlushStep::EncodeTombstones(job))
+        } else {
+            return self.record(writer, log, unix, writing);
         };
         self.phase = Phase::Writing(writing);
         step
     }
 
     /// Whether objects may be put now: the record will not be too long. Perhaps it will be: then none is put before all
-    /// are encoded, so that a flush which fails for this, and is tried again, leaves no objects each time. Deletes that
-    /// are made while the last ones are put can still be too many.
+    /// are encoded, so that a flush which fails for this, and is tried again, leaves no objects each time.
     ///
     /// # Errors
     /// [`FlushError::TooLarge`] where it is too long.
@@ -238,79 +279,113 @@ impl Flush {
         let max = log.bytes_max();
         let bytes = if writing.meta_bytes > max {
             writing.meta_bytes
-        } else if self.record_bytes_max(writing) < max / 2 {
+        } else if writing.through.is_some() || self.record_bytes_max(writing) < max / 2 {
             return Ok(true);
-        } else if let Some(transfer) = &writing.transfer {
-            record::flushed(writer.position, &self.flushed(writing, transfer, Timestamp::MAX))?.len()
+        } else if writing.transfer.is_some() {
+            record::flushed(writer.position, &self.flushed(writing, Vec::new()))?.len()
         } else {
             return Ok(false);
         };
         if bytes > max { Err(FlushError::TooLarge { bytes, max }) } else { Ok(true) }
     }
 
-    /// The most bytes of the record with the deletes that there are now. Objects that are still to come have metadata
-    /// like the others; it is seldom needed to know it exactly.
+    /// The most bytes of the record, but for deletes. Objects that are still to come have metadata like the others; it
+    /// is seldom needed to know it exactly.
     fn record_bytes_max(&self, writing: &Writing) -> usize {
-        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
-        let places = deletes + writing.blocks_max + self.memtables.len();
         let encoded: u64 = writing.metas.iter().map(|meta| u64::from(meta.rows())).sum();
         let rows: u64 = self.memtables.iter().map(|memtable| u64::from(memtable.len())).sum();
-        let metas = writing.meta_bytes as u64;
-        let metas = if writing.transfer.is_some() { metas } else { metas.saturating_mul(rows) / encoded.max(1) };
-        usize::try_from(metas).unwrap_or(usize::MAX).saturating_add(places * PLACE_BYTES_MAX)
+        let blocks: usize = writing.metas.iter().map(|meta| meta.blocks.len()).sum();
+        let of_rows = (writing.meta_bytes + blocks * PLACE_BYTES_MAX) as u64;
+        let of_rows = if writing.transfer.is_some() { of_rows } else { of_rows.saturating_mul(rows) / encoded.max(1) };
+        let places = writing.blocks_max + self.memtables.len();
+        usize::try_from(of_rows).unwrap_or(usize::MAX).saturating_add(places * PLACE_BYTES_MAX)
     }
 
-    /// The record, with all deletes that were placed before.
-    fn flushed(&self, writing: &Writing, transfer: &Transfer, timestamp: Timestamp) -> Flushed {
+    /// The job for all deletes that are committed once the objects of rows are put, if there are some.
+    fn first_tombstones(&self, writer: &Writer, writing: &mut Writing) -> Option<TombstoneJob> {
+        if writing.through.is_some() {
+            return None;
+        }
+        let through = writer.state().watermark();
+        writing.through = Some(through);
+        let (older, moved) = (self.older(writer).cloned(), self.moved(writing));
+        let job = TombstoneJob::new(self.table, self.tombstones, older, moved, Timestamp::ZERO, through);
+        writing.is_encoding = job.is_some();
+        job
+    }
+
+    /// The flushed rows, which are encoded.
+    fn moved(&self, writing: &Writing) -> MovedRows {
+        let transfer = writing.transfer.clone().unwrap_or_default();
+        MovedRows { memtables: self.memtables.clone(), transfer, objects: writing.metas.clone() }
+    }
+
+    /// The record, with these deletes.
+    fn flushed(&self, writing: &Writing, deletes: Vec<(RowId, Timestamp)>) -> Flushed {
         Flushed {
             table: self.table,
-            timestamp,
+            timestamp: Timestamp::MAX,
             horizon: self.horizon,
             memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
-            objects: writing.metas.clone(),
-            deletes: self.moved_deletes(transfer),
+            objects: writing.metas.iter().map(|meta| meta.as_ref().clone()).collect(),
+            deletes,
             tombstones: writing.tombstones.clone(),
         }
     }
 
-    /// The deletes of the flushed rows, at their new places.
-    fn moved_deletes(&self, transfer: &Transfer) -> Vec<(RowId, Timestamp)> {
-        let mut deletes = Vec::new();
-        for memtable in &self.memtables {
-            for (row, deleted) in memtable.deletes().iter() {
-                let old = RowId { rowset: memtable.id(), row };
-                if !mutants::is_on(Mutant::DeletesNotMoved) {
-                    deletes.extend(transfer.get(old).map(|row| (row, deleted)));
-                }
-            }
-        }
-        deletes
-    }
-
-    /// Proposes the record of the flush.
+    /// Proposes the record of the flush. Where it would have too many deletes, those go to another tombstone object: a
+    /// row is deleted once, so this comes to an end.
     fn record<L: Log>(
         &mut self,
         writer: &mut Writer,
         log: &L,
         unix: Duration,
-        writing: Writing,
+        mut writing: Writing,
     ) -> Result<FlushStep, FlushError<L::Error>> {
-        let transfer = writing.transfer.clone().unwrap_or_default();
-        let mut flushed = self.flushed(&writing, &transfer, Timestamp::ZERO);
-        match writer.propose_flushed(log, &mut flushed, &transfer, unix) {
-            Ok(index) => {
+        let (moved, known) = (self.moved(&writing), writing.through.unwrap_or_default());
+        let deletes = moved.deletes_after(known);
+        let has_some = !deletes.is_empty();
+        let mut flushed = self.flushed(&writing, Vec::new());
+        let proposed = if deletes.len() * PLACE_BYTES_MAX > DELETES_BYTES_MAX {
+            None
+        } else {
+            flushed.deletes = deletes;
+            match writer.propose_flushed(log, &mut flushed, &moved.transfer, &writing.moved, unix) {
+                Err(FlushError::TooLarge { .. }) if has_some => None,
+                proposed => Some(proposed),
+            }
+        };
+        let step = match proposed {
+            Some(Ok(index)) => {
                 self.phase = Phase::Recorded(index, flushed);
-                Ok(FlushStep::Wait)
+                return Ok(FlushStep::Wait);
             }
-            Err(error) => {
-                self.phase = Phase::Writing(writing);
-                Err(error)
+            Some(Err(error)) => Err(error),
+            None => {
+                let through = writer.state().watermark();
+                let job = TombstoneJob::new(self.table, self.tombstones, std::iter::empty(), moved, known, through);
+                if job.is_some() {
+                    (writing.is_encoding, writing.through) = (true, Some(through));
+                }
+                // Without a job they are not committed yet.
+                Ok(job.map_or(FlushStep::Wait, FlushStep::EncodeTombstones))
             }
-        }
+        };
+        self.phase = Phase::Writing(writing);
+        step
     }
 }
 
-/// The bytes of an object's metadata in a record. What cannot be encoded fails with the record.
-fn encoded_len(meta: &ObjectMeta) -> usize {
-    meta.encode().map_or(0, |bytes| bytes.len())
+impl Writing {
+    /// Leaves out tombstone objects all of whose blocks have others by now: they stay named by their intents alone.
+    fn leave_out_replaced(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut is_needed = |tombstones: &Tombstones| {
+            let new = tombstones.blocks.iter().filter(|block| seen.insert((block.rowset, block.block)));
+            new.count() > 0
+        };
+        let needed: Vec<bool> = self.tombstones.iter().rev().map(&mut is_needed).collect();
+        let mut needed = needed.into_iter().rev();
+        self.tombstones.retain(|_| needed.next().unwrap_or(true));
+    }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{PendingRecord, Stopped, Writer, flush::Flush, flush_error::FlushError};
 use crate::{
-    flush::FlushParts,
+    flush::{FlushParts, MovedDeletes},
     ids::TableId,
     log::{Log, Refusal},
     record::{self, Flushed, Intent},
@@ -12,8 +12,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The numbers that a flush takes for its objects, one of them for tombstones.
-pub(super) const OBJECTS_MAX: u64 = (1 << 16) + 1;
+/// The numbers that a flush takes for its objects of rows, and again for those of tombstones.
+pub(super) const OBJECTS_MAX: u64 = 1 << 16;
 
 impl Writer {
     /// Begins a flush of `parts` of a table: its memtables take no more rows, if rows are flushed. `None` where it has
@@ -42,8 +42,8 @@ impl Writer {
             self.applier.freeze(table);
         }
         self.flushing.insert(table);
-        let objects = self.take_objects();
-        Some(Flush::new(table, schema, memtables, horizon, deletes, objects))
+        let (objects, tombstones) = (self.take_objects(), self.take_objects());
+        Some(Flush::new(table, schema, memtables, horizon, deletes, (objects, tombstones)))
     }
 
     /// Whether a table is being flushed.
@@ -75,6 +75,7 @@ impl Writer {
         log: &L,
         flushed: &mut Flushed,
         transfer: &Arc<Transfer>,
+        moved: &MovedDeletes,
         unix: Duration,
     ) -> Result<u64, FlushError<L::Error>> {
         if let Some(stopped) = &self.stopped {
@@ -92,7 +93,7 @@ impl Writer {
         self.proposed(index, PendingRecord::Commit(flushed.timestamp));
         flushed.object_ids().for_each(|id| _ = self.intended.remove(&id));
         if let Some(placed) = self.applier.table_mut(flushed.table) {
-            placed.retire(transfer);
+            placed.retire(transfer, &moved.0);
         }
         if let Err(fault) = self.applier.place_flushed(flushed) {
             let fault = Stopped::Fault(fault.to_string());

@@ -19,7 +19,7 @@ use logboom_logtail_core::{
     block_meta::{BlockMeta, ObjectKind, ObjectMeta, TombstoneRange},
     catalog::{Change, NewColumn, NewTable},
     checkpoint::Item,
-    flush::{EncodeJob, Encoded, FlushParts, SortedBatch, TombstoneJob},
+    flush::{EncodeJob, FlushParts, SortedBatch, TombstoneBlocks},
     key::KeyEncoder,
     log::{LogEvent, ManualLog, Refused},
     record::{Record, Tombstones},
@@ -46,8 +46,9 @@ pub(crate) struct Tail {
     /// The rows of a block of an object of rows: a few, so that there are some blocks.
     pub(crate) block_rows: usize,
     arena: Bump,
-    /// What the last job of each table came to, as far as it was not asked for.
-    encoded: BTreeMap<TableId, (Objects, Option<Encoded>)>,
+    /// What the last jobs of each table came to, as far as it was not asked for.
+    encoded: BTreeMap<TableId, (Objects, Option<table::Transfer>)>,
+    tombstones: BTreeMap<TableId, TombstoneBlocks>,
 }
 
 /// Objects that are encoded.
@@ -115,7 +116,8 @@ impl Tail {
         }
         let mut writer = Writer::new(recovery.finish(), log.last());
         writer.begin(&log).expect("the log takes records");
-        let mut tail = Self { log, writer, unix, store, block_rows: 3, arena: Bump::new(), encoded: BTreeMap::new() };
+        let (encoded, tombstones) = (BTreeMap::new(), BTreeMap::new());
+        let mut tail = Self { log, writer, unix, store, block_rows: 3, arena: Bump::new(), encoded, tombstones };
         tail.raise_bound();
         tail.settle();
         Ok(tail)
@@ -245,6 +247,14 @@ impl Tail {
                     None => flush.encoded(end.take().expect("the end comes once")),
                 }
             }
+            FlushStep::EncodeTombstones(job) => _ = self.tombstones.insert(job.table, job.collect()),
+            FlushStep::NextTombstones => match self.next_tombstones(flush.table()) {
+                Some((tombstones, bytes)) => flush.tombstones(tombstones, bytes),
+                None => {
+                    let blocks = self.tombstones.remove(&flush.table()).expect("the end comes once");
+                    flush.tombstones_encoded(blocks.into_moved());
+                }
+            },
             FlushStep::Put { name, bytes } => {
                 let object: ObjectName = name.as_str().parse().expect("a flush puts objects");
                 assert!(self.store.insert(object.id.number, decode(&bytes)).is_none(), "{name} is written twice");
@@ -276,27 +286,24 @@ impl Tail {
             transfer.begin_object(RowsetId(number), position);
             objects.push_back((meta(id, table, version, self.block_rows, rows), lines(rows)));
         }
-        let tombstones = job.tombstones.and_then(|job| self.encode_tombstones(job, table));
-        self.encoded.insert(table, (objects, Some(Encoded { transfer, tombstones })));
+        self.encoded.insert(table, (objects, Some(transfer)));
     }
 
-    fn encode_tombstones(&self, job: TombstoneJob, table: TableId) -> Option<(Tombstones, Bytes)> {
-        let (id, mut all) = (job.id, Vec::new());
+    fn next_tombstones(&mut self, table: TableId) -> Option<(Tombstones, Bytes)> {
+        let (store, blocks) = (&self.store, self.tombstones.get_mut(&table).expect("they are collected"));
+        let (id, mut all) = (blocks.next_id()?, Vec::new());
         let read = |object: &table::Object, block| {
             let (tombstones, range) = object.tombstones_of(block).expect("the block has tombstones");
-            let tombstones = self.store[&tombstones.id.number].tombstones(range);
+            let tombstones = store[&tombstones.id.number].tombstones(range);
             Ok(tombstones.iter().map(|(_, row, deleted)| (*row, *deleted)).collect())
         };
         let write = |object: ObjectId, deletes: &[(u32, Timestamp)]| {
             all.extend(deletes.iter().map(|(row, deleted)| (object.number, *row, *deleted)));
             Ok::<_, ()>(())
         };
-        let collected = job.run(read, write).expect("nothing fails here");
-        if collected.is_empty() {
-            return None;
-        }
+        let collected = blocks.next_object(read, write).expect("nothing fails here");
         let rows: Vec<_> = all.iter().map(|(.., deleted)| (row(0, 0), *deleted)).collect();
-        let mut meta = meta(id, table, 0, 3, &rows);
+        let mut meta = meta(id, table, 0, 150, &rows);
         meta.kind = ObjectKind::Tombstones;
         let line = |(object, row, at): &(u64, u32, Timestamp)| format!("{object} {row} {}\n", at.to_i64());
         let lines: String = all.iter().map(line).collect();

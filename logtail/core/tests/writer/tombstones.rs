@@ -26,10 +26,10 @@ fn delete(tail: &mut Tail, table: TableId, ids: &[i64]) -> Timestamp {
     tail.commit(workspace).expect("no other transaction writes")
 }
 
-/// A delete that is committed at any step of a flush of deletes is seen, stays in memory, and leaves it with the next.
+/// A delete that is committed at any step of a flush of deletes is seen, and leaves memory with this or the next.
 #[test]
-fn deletes_leave_memory_up_to_the_begin_of_their_flush() {
-    for step in 0..7 {
+fn deletes_leave_memory_that_are_committed_when_their_flush_collects_them() {
+    for step in 0..9 {
         let (mut tail, table) = flushed(0..12);
         delete(&mut tail, table, &[1, 7]);
         let before = tail.now();
@@ -46,8 +46,8 @@ fn deletes_leave_memory_up_to_the_begin_of_their_flush() {
             tail.settle();
         }
         tail.writer.end_flush(flush);
-        // Before the first step the flush has not looked yet: it takes them all.
-        assert_eq!(tail.deletes(table), if step == 0 { (0, 4) } else { (2, 2) }, "at step {step}");
+        // The third step collects them.
+        assert_eq!(tail.deletes(table), if step < 3 { (0, 4) } else { (2, 2) }, "at step {step}");
         let left: Vec<_> = [0, 3, 4, 5, 6, 8, 9, 10].map(|id| row(id, id)).into();
         assert_eq!(tail.rows(table, tail.now()), left, "at step {step}");
         assert_eq!(tail.rows(table, before).len(), 10);
@@ -129,42 +129,91 @@ fn checkpoints_have_the_deletes_of_their_time_once() {
     assert_eq!((tail.deletes(table), tail.rows(table, tail.now())), ((1, 5), expected));
 }
 
-/// The record of a flush has the deletes of its rows: one that an entry does not take is refused before anything is
-/// put, and the rows stay.
+/// A delete of a row that is flushed is committed at any step of the flush: it is seen, also behind a restart, and a
+/// transaction that began before it and deletes the row as well is refused.
 #[test]
-fn a_flush_with_more_deletes_than_an_entry_takes_puts_nothing() {
+fn deletes_of_flushed_rows_have_tombstones() {
+    for step in 0..14 {
+        let mut tail = Tail::new();
+        let table = tail.create_table("orders", true);
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&(0..12).map(|id| row(id, id)).collect::<Vec<_>>())).unwrap();
+        let inserted = tail.commit(workspace).unwrap();
+        let mut early = [1, 11].map(|id| {
+            let mut workspace = tail.begin();
+            workspace.delete(table, &keys(&[id])).unwrap();
+            tail.find_keys(&mut workspace);
+            Some(workspace)
+        });
+        let first = delete(&mut tail, table, &[1, 7]);
+        let mut flush = tail.begin_flush(table, FlushParts::ROWS, Timestamp::ZERO).unwrap();
+        let mut done = false;
+        for _ in 0..step {
+            done = done || tail.step_flush(&mut flush, 5).unwrap();
+            tail.settle();
+        }
+        let second = delete(&mut tail, table, &[2, 11]);
+        for (workspace, at) in early.iter_mut().zip([first, second]) {
+            // Each is refused, before the flush is placed and behind it.
+            let refused = tail.propose(workspace.as_mut().unwrap());
+            assert!(
+                matches!(refused, Err(CommitError::Conflict { at: found, .. }) if found == at),
+                "{step}: {refused:?}"
+            );
+        }
+        while !done {
+            done = tail.step_flush(&mut flush, 5).unwrap();
+            tail.settle();
+        }
+        tail.writer.end_flush(flush);
+        for (workspace, at) in early.iter_mut().zip([first, second]) {
+            let refused = tail.commit(workspace.take().unwrap());
+            assert!(
+                matches!(refused, Err(CommitError::Conflict { at: found, .. }) if found == at),
+                "{step}: {refused:?}"
+            );
+        }
+        let (in_memory, persisted) = tail.deletes(table);
+        assert_eq!((in_memory + persisted, persisted >= 2), (4, true), "at step {step}");
+        let seen = |tail: &Tail| {
+            assert_eq!(tail.rows(table, inserted).len(), 12, "at step {step}");
+            let gone = |at| (0..12).filter(|id| !tail.rows(table, at).contains(&row(*id, *id))).collect::<Vec<_>>();
+            assert_eq!((gone(first), gone(second)), (vec![1, 7], vec![1, 2, 7, 11]), "at step {step}");
+        };
+        seen(&tail);
+        tail = tail.reopen(NOON);
+        assert_eq!(tail.deletes(table), (in_memory, persisted), "at step {step}");
+        seen(&tail);
+        tail.checkpoint(CheckpointKind::Global);
+        seen(&tail.reopen(NOON));
+    }
+}
+
+/// A table of 100 rows, each of which was replaced often: there are more deletes than an entry takes.
+fn replaced() -> (Tail, TableId) {
     let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
     let table = tail.create_table("orders", true);
     for v in 0..20 {
         let mut workspace = tail.begin();
-        workspace.upsert(table, &batch(&(0..100).map(|id| row(id, v)).collect::<Vec<_>>())).unwrap();
-        tail.commit(workspace).unwrap();
+        workspace.upsert(table, &batch(&(0..100).map(|id| row(id, v)).collect::<Vec<_>>())).expect("they fit");
+        tail.commit(workspace).expect("no other transaction writes");
     }
-    let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).unwrap();
-    let error = loop {
-        match tail.step_flush(&mut flush, 600) {
-            Ok(done) => assert!(!done),
-            Err(error) => break error,
-        }
-        tail.settle();
-    };
-    assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
-    tail.writer.end_flush(flush);
-    assert!(tail.store.is_empty());
-    let rows: Vec<_> = (0..100).map(|id| row(id, 19)).collect();
-    assert_eq!(tail.rows(table, tail.now()), rows);
-    // With the horizon raised, the versions below it are left out, and there is little to write.
-    tail.flush(table, tail.now());
-    assert_eq!((tail.rows(table, tail.now()), tail.store.len()), (rows, 1));
+    (tail, table)
 }
 
-/// Steps a flush until it fails, with objects of so many rows. Calls `between` behind each step.
-fn fail_flush(
-    tail: &mut Tail,
-    table: TableId,
-    object_rows: usize,
-    mut between: impl FnMut(&mut Tail),
-) -> FlushError<Refused> {
+#[test]
+fn a_flush_has_more_deletes_than_an_entry_takes() {
+    let (mut tail, table) = replaced();
+    tail.block_rows = 400;
+    tail.flush(table, Timestamp::ZERO);
+    let rows: Vec<_> = (0..100).map(|id| row(id, 19)).collect();
+    assert_eq!((tail.rows(table, tail.now()), tail.deletes(table)), (rows.clone(), (0, 1900)));
+    let tail = tail.reopen(NOON);
+    assert_eq!((tail.rows(table, tail.now()), tail.deletes(table)), (rows, (0, 1900)));
+}
+
+/// Steps a flush until it fails, with objects of so many rows.
+fn fail_flush(tail: &mut Tail, table: TableId, object_rows: usize) -> FlushError<Refused> {
     let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).expect("there are rows");
     let error = loop {
         match tail.step_flush(&mut flush, object_rows) {
@@ -172,13 +221,12 @@ fn fail_flush(
             Err(error) => break error,
         }
         tail.settle();
-        between(tail);
     };
     tail.writer.end_flush(flush);
     error
 }
 
-/// So it is with the metadata of many blocks: that there will be too many shows with the first object.
+/// The record has the metadata of all blocks: that there will be too many shows with the first object.
 #[test]
 fn a_flush_with_more_metadata_than_an_entry_takes_puts_nothing() {
     let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
@@ -189,29 +237,45 @@ fn a_flush_with_more_metadata_than_an_entry_takes_puts_nothing() {
         tail.commit(workspace).unwrap();
     }
     for _ in 0..2 {
-        let error = fail_flush(&mut tail, table, 30, |_| {});
+        let error = fail_flush(&mut tail, table, 30);
         assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
         assert!(tail.store.is_empty());
     }
     assert_eq!(tail.rows(table, tail.now()), (0..1000).map(|id| row(id, 1)).collect::<Vec<_>>());
 }
 
-/// Deletes that are made while the rows are encoded count too.
+/// Deletes that are made while objects are put, and are too many for the record, go to further tombstone objects.
 #[test]
-fn a_flush_that_deletes_make_too_long_puts_no_more() {
-    let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
+fn a_flush_goes_on_however_much_is_deleted_meanwhile() {
+    let mut tail = Tail::open(ManualLog::new(8 << 10), Store::new(), NOON);
     let table = tail.create_table("orders", true);
-    for first in (0..1800).step_by(200) {
+    for first in (0..7500).step_by(100) {
         let mut workspace = tail.begin();
-        workspace.insert(table, &batch(&(first..first + 200).map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
+        workspace.insert(table, &batch(&(first..first + 100).map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
         tail.commit(workspace).unwrap();
     }
-    tail.block_rows = 600;
-    let error = fail_flush(&mut tail, table, 600, |tail| {
-        if tail.store.len() == 1 && !tail.rows(table, tail.now()).is_empty() {
-            (0..1800).step_by(200).for_each(|id| _ = delete(tail, table, &(id..id + 200).collect::<Vec<_>>()));
+    tail.block_rows = 900;
+    delete(&mut tail, table, &[0]);
+    let early = tail.now();
+    let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).unwrap();
+    let (mut put, mut rounds) = (0, 0);
+    while !tail.step_flush(&mut flush, 2500).unwrap() {
+        tail.settle();
+        // Behind each tombstone object, in all blocks, so that the record would be too long once more.
+        if std::mem::replace(&mut put, tail.store.len()) < tail.store.len() && put > 3 && rounds < 3 {
+            let of_round = |id: &i64| (id % 15 - 1).div_euclid(4) == rounds;
+            for ids in (0..7500).filter(of_round).collect::<Vec<_>>().chunks(100) {
+                delete(&mut tail, table, ids);
+            }
+            rounds += 1;
         }
-    });
-    assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
-    assert_eq!((tail.store.len(), tail.rows(table, tail.now())), (1, Vec::new()));
+    }
+    tail.writer.end_flush(flush);
+    assert_eq!((tail.store.len(), rounds), (3 + 4, 3));
+    let rows: Vec<_> = (1..7500).filter(|id| [0, 13, 14].contains(&(id % 15))).map(|id| row(id, 1)).collect();
+    for _ in 0..2 {
+        assert_eq!((tail.rows(table, tail.now()), tail.deletes(table)), (rows.clone(), (0, 6001)));
+        assert_eq!(tail.rows(table, early).len(), 7499);
+        tail = tail.reopen(NOON);
+    }
 }
