@@ -2,12 +2,13 @@
 //!
 //! Stage *index*: appends update it, reads look entries up in it.
 
+mod moved;
+
 use std::{collections::VecDeque, ops::Range};
 
-use logboom_wal::{
-    Place, RECORD_HEADER, Record, SegmentId,
-    mutants::{self, Mutant},
-};
+use logboom_wal::{Place, RECORD_HEADER, Record, SegmentId};
+
+use moved::Moved;
 
 use crate::{
     encoding::{extent::Extent, operation::Change},
@@ -147,28 +148,7 @@ impl LogIndex {
         let index = self.unpack(extent);
         let range = record.first..record.first.saturating_add(record.count);
         index.terms.set(&range, record.term, extent.next);
-        index.relocate(range, extent.next, record.place, record.place.len, delta);
-    }
-
-    /// A record of segment `from`, which holds `range`, was copied to `place`: entries that are still read from `from`
-    /// are now read from the copy. Returns whether there were any.
-    pub(crate) fn relocate(
-        &mut self,
-        extent: &Extent,
-        from: SegmentId,
-        range: &Range<u64>,
-        place: Place,
-        delta: &mut Delta,
-    ) -> bool {
-        let parts: Vec<Range<u64>> = match mutants::is_on(Mutant::MovedOverNewer) {
-            true => overlap(&extent.range(), range).into_iter().collect(),
-            false => self.held_in(extent, from, range.start).filter_map(|held| overlap(&held, range)).collect(),
-        };
-        for part in &parts {
-            let bytes = share(place.len, part.end - part.start, range.end - range.start);
-            self.unpack(extent).relocate(part.clone(), extent.next, place, bytes, delta);
-        }
-        !parts.is_empty()
+        index.relocate(&[Moved { range, place: record.place, bytes: record.place.len }], extent.next, delta);
     }
 
     /// The ranges of entries that are read from `segment`: those from `first` on, and possibly some before.
@@ -376,20 +356,7 @@ impl LogIndex {
     }
 }
 
-/// The intersection; `None` if it is empty.
-fn overlap(one: &Range<u64>, other: &Range<u64>) -> Option<Range<u64>> {
-    let both = one.start.max(other.start)..one.end.min(other.end);
-    (both.start < both.end).then_some(both)
-}
-
 impl FullIndex {
-    /// The entries of `range` now lie in the record at `place`, and are `bytes` of it.
-    fn relocate(&mut self, range: Range<u64>, end: u64, place: Place, bytes: u32, delta: &mut Delta) {
-        self.replace_rows(&range, end, place);
-        delta.append(Amount::new(range.end - range.start, bytes));
-        self.spans.replace(range, SegmentTag::unsealed(place.segment), bytes, end, delta);
-    }
-
     fn truncate(&mut self, extent: &Extent, next: u64, delta: &mut Delta) {
         self.terms.cut_suffix(next);
         self.spans.cut_suffix(next, extent.next, delta);
@@ -405,26 +372,6 @@ impl FullIndex {
         if let Some(row) = self.unsealed.front_mut() {
             row.first = row.first.max(first);
         }
-    }
-
-    /// Replaces the rows of `range` by one; entries behind `range` in the last record replaced get a row of their own.
-    fn replace_rows(&mut self, range: &Range<u64>, end: u64, place: Place) {
-        let begin = self.unsealed.partition_point(|row| row.first < range.start);
-        let until = self.unsealed.partition_point(|row| row.first < range.end);
-        let behind = self.spans.covering(range.end, end).next();
-        let rest = match behind {
-            Some((span, _)) if range.end < end && span.tag.is_unsealed() && span.first < range.end => {
-                let rest = until.checked_sub(1).and_then(|at| self.unsealed.get(at));
-                rest.map(|row| Row { first: range.end, ..*row })
-            }
-            _ => None,
-        };
-        let tail = self.unsealed.split_off(until);
-        let rest = rest.filter(|rest| tail.front().is_none_or(|next| next.first != rest.first));
-        self.unsealed.truncate(begin);
-        self.unsealed.push_back(Row::new(range.start, place));
-        self.unsealed.extend(rest);
-        self.unsealed.extend(tail);
     }
 
     fn seal(&mut self, extent: &Extent, segment: SegmentId) {

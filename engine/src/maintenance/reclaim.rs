@@ -400,15 +400,15 @@ impl CopiedRecords {
             let Some(cell) = of_shard.first().and_then(|item| core.store.shards.get(item.shard)) else { continue };
             let mut state = cell.state.lock();
             let extent = cell.published.load().extent;
-            let mut is_any = false;
+            let mut moved = Vec::with_capacity(of_shard.len());
             for LiveRecord { entries, place, .. } in of_shard {
                 while copies.next_if(|(original, _)| original != place).is_some() {}
                 let Some((_, copy)) = copies.peek() else { break };
-                let is_live = state.log.relocate(&extent, from, &entries.range, *copy, &mut delta);
-                marks::hit_if(!is_live, "reclaim: entries were dropped while they were moved");
-                is_any |= is_live;
+                moved.push((entries.range.clone(), *copy));
             }
-            if is_any {
+            let live = state.log.relocate(&extent, from, &moved, &mut delta);
+            marks::hit_if(live < moved.len(), "reclaim: entries were dropped while they were moved");
+            if live > 0 {
                 delta.touch(cell.id);
             }
             if let Some((_, copy)) = copies.peek() {
