@@ -37,6 +37,8 @@ pub mod transaction;
 pub mod flush;
 pub mod load;
 pub mod writer;
+#[cfg(all(loom, test))]
+mod models;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 macro_rules! mutants {
-    ($($name:ident: $about:literal,)+) => {
+    (simulated { $($name:ident: $about:literal,)+ } modelled { $($modelled:ident: $of_it:literal,)+ }) => {
         /// A rule that is left out, of the model or of what drives it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -14,24 +14,29 @@ macro_rules! mutants {
             /// No bug.
             None,
             $(#[doc = $about] $name,)+
+            $(#[doc = $of_it] $modelled,)+
         }
 
         impl Mutant {
-            /// Every bug.
+            /// Every bug that simulated histories find.
             pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Every bug that needs an unlucky interleaving of threads: models find these.
+            pub const MODELLED: &[Self] = &[$(Self::$modelled),+];
 
             /// Its name.
             pub fn name(self) -> &'static str {
                 match self {
                     Self::None => "None",
                     $(Self::$name => stringify!($name),)+
+                    $(Self::$modelled => stringify!($modelled),)+
                 }
             }
         }
     };
 }
 
-mutants! {
+mutants! { simulated {
     VisibleEarly: "readers see a transaction before its record is committed",
     ChangePassed: "readers see a transaction and not the change of the catalog or the flush before it",
     AcknowledgedEarly: "a commit is acknowledged before its record is durable",
@@ -58,7 +63,10 @@ mutants! {
     TombstonesUnread: "readers do not look for the tombstones of a block",
     CopiedInPart: "of rows that a checkpoint writes for the first time it leaves out those from before the one before",
     LogDroppedEarly: "a checkpoint drops the records of rows that are in memory alone",
-}
+} modelled {
+    ChangeLetGoEarly: "a thread raises the watermark over a change that is being published",
+    WatermarkSetBack: "the watermark goes back when two threads raise it at once",
+} }
 
 /// Whether `mutant` is switched on.
 #[cfg(not(feature = "mutants"))]

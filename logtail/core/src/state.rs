@@ -5,12 +5,14 @@ mod error;
 mod placed;
 mod restore;
 mod snapshots;
+mod watermark;
 
 pub use applier::Applier;
 pub use error::{ApplyError, Stale};
 pub use snapshots::OpenSnapshot;
 
 pub(crate) use placed::Placed;
+pub(crate) use watermark::Watermark;
 
 use snapshots::Snapshots;
 
@@ -25,13 +27,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::{
-    catalog::Catalog,
-    ids::TableId,
-    mutants::{self, Mutant},
-    table::Table,
-    timestamp::Timestamp,
-};
+use crate::{catalog::Catalog, ids::TableId, table::Table, timestamp::Timestamp};
 
 /// The tables of a log tail, as one [`Applier`] makes them from the records of the log, and any number of threads read
 /// them.
@@ -40,11 +36,8 @@ use crate::{
 /// timestamp never changes.
 #[derive(Debug)]
 pub struct State {
-    watermark: AtomicI64,
+    watermark: Watermark,
     horizon: AtomicI64,
-    /// The timestamp of the first change of the catalog, flush or load that is placed and not published: the watermark
-    /// passes it when its [`Applier`] publishes it. The greatest value where there is none.
-    unpublished: AtomicI64,
     /// By the timestamps of their changes.
     catalogs: RwLock<BTreeMap<Timestamp, Arc<Catalog>>>,
     tables: RwLock<BTreeMap<TableId, Arc<Table>>>,
@@ -54,9 +47,8 @@ pub struct State {
 impl State {
     fn new(catalog: Arc<Catalog>) -> Self {
         Self {
-            watermark: AtomicI64::new(0),
+            watermark: Watermark::new(),
             horizon: AtomicI64::new(0),
-            unpublished: AtomicI64::new(i64::MAX),
             catalogs: RwLock::new(BTreeMap::from([(Timestamp::ZERO, catalog)])),
             tables: RwLock::default(),
             open: Arc::default(),
@@ -66,20 +58,14 @@ impl State {
     /// The newest timestamp that can be read: every transaction up to it is committed and visible, and none will be
     /// added there.
     pub fn watermark(&self) -> Timestamp {
-        // Acquire: with the timestamp comes what was published below it.
-        Timestamp::from_i64(self.watermark.load(Ordering::Acquire)).unwrap_or_default()
+        self.watermark.get()
     }
 
     /// Raises the watermark to a transaction that is committed, as is all before it, and that was placed before this
     /// call: from any thread, without its [`Applier`]. Returns whether readers see it now; if not, a change of the
     /// catalog, a flush or a load is before it, which the applier has to publish.
     pub fn publish(&self, timestamp: Timestamp) -> bool {
-        // A change with a lower timestamp was placed before the transaction, and so before this call: it is read here,
-        // unless it is published by now. Acquire: what its publishing made is there then.
-        if timestamp.to_i64() < self.unpublished.load(Ordering::Acquire) || mutants::is_on(Mutant::ChangePassed) {
-            self.watermark.fetch_max(timestamp.to_i64(), Ordering::AcqRel);
-        }
-        self.watermark() >= timestamp
+        self.watermark.raise(timestamp)
     }
 
     /// The oldest timestamp that can be read. It never goes back.

@@ -147,7 +147,7 @@ impl Applier {
             None => return Err(ApplyError::NoTable(flushed.table)),
         }
         self.flushes.push_back((flushed.timestamp, flushed.table));
-        self.note_unpublished();
+        self.hold_watermark();
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Applier {
             self.next_number = self.next_number.max(object.id.number.saturating_add(1));
         }
         self.flushes.push_back((loaded.timestamp, loaded.table));
-        self.note_unpublished();
+        self.hold_watermark();
         Ok(())
     }
 
@@ -178,6 +178,15 @@ impl Applier {
 
     /// All that is placed up to `timestamp` is committed: readers see it. Nothing else will be placed there.
     pub fn publish(&mut self, timestamp: Timestamp) {
+        let state = Arc::clone(&self.state);
+        state.watermark.publish(timestamp, || {
+            self.publish_changes(timestamp);
+            self.first_unpublished()
+        });
+    }
+
+    /// Makes changes of the catalog, flushes and loads visible.
+    fn publish_changes(&mut self, timestamp: Timestamp) {
         self.publish_catalogs(timestamp);
         while self.flushes.front().is_some_and(|(at, _)| *at <= timestamp) {
             let Some((at, table)) = self.flushes.pop_front() else { break };
@@ -190,16 +199,16 @@ impl Applier {
             let oldest = self.state.oldest_open();
             self.retiring.retain(|table| self.tables.get_mut(table).is_some_and(|placed| placed.forget(oldest)));
         }
-        // Release: who reads the timestamp finds what is below it.
-        self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
-        self.note_unpublished();
     }
 
     /// Keeps [`State::publish`] below what is placed and not published, but for rows and deletes.
-    fn note_unpublished(&self) {
+    fn hold_watermark(&self) {
+        self.state.watermark.hold(self.first_unpublished());
+    }
+
+    fn first_unpublished(&self) -> Option<Timestamp> {
         let (catalogs, flushes) = (self.catalogs.front(), self.flushes.front());
-        let first = catalogs.map(|(at, _)| *at).into_iter().chain(flushes.map(|(at, _)| *at)).min();
-        self.state.unpublished.store(first.map_or(i64::MAX, Timestamp::to_i64), Ordering::Release);
+        catalogs.map(|(at, _)| *at).into_iter().chain(flushes.map(|(at, _)| *at)).min()
     }
 
     /// Lets go of catalogs, and of dropped tables, that ended below the horizon. Not before all records of a log are
@@ -340,7 +349,7 @@ impl Applier {
         }
         self.catalog = Arc::clone(&next);
         self.catalogs.push_back((timestamp, next));
-        self.note_unpublished();
+        self.hold_watermark();
         Ok(())
     }
 
