@@ -3,6 +3,7 @@
 use std::{
     sync::mpsc::{self, SyncSender},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crate::error::{Error, Result};
@@ -44,6 +45,18 @@ impl<T, R> Ahead<T, R> {
             Some(Ok(item)) => Ok(Some(item)),
             Some(Err(mpsc::TryRecvError::Empty)) => Ok(None),
             Some(Err(mpsc::TryRecvError::Disconnected)) | None => Err(self.has_ended()),
+        }
+    }
+
+    /// Waits for the next item, for so long.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] once the thread has ended.
+    pub(crate) fn wait_for(&self, patience: Duration) -> Result<Option<T>> {
+        match self.items.as_ref().map(|items| items.recv_timeout(patience)) {
+            Some(Ok(item)) => Ok(Some(item)),
+            Some(Err(mpsc::RecvTimeoutError::Timeout)) => Ok(None),
+            Some(Err(mpsc::RecvTimeoutError::Disconnected)) | None => Err(self.has_ended()),
         }
     }
 

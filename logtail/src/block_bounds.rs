@@ -74,6 +74,45 @@ impl BlockBounds {
     }
 }
 
+/// The ranges of keys that objects have, in the order of their lower bounds.
+pub(crate) struct ObjectBounds {
+    /// Lower and upper bound of each object, with its number.
+    objects: Vec<(Vec<u8>, High, usize)>,
+    /// The highest upper bound of each and those before it.
+    highest: Vec<High>,
+    blocks: BlockBounds,
+}
+
+impl ObjectBounds {
+    pub(crate) fn of(objects: &[Arc<ObjectMeta>]) -> Self {
+        let range = |(number, meta): (usize, &Arc<ObjectMeta>)| {
+            let low_key = meta.blocks.iter().map(low).min().unwrap_or_default().to_vec();
+            Some((low_key, meta.blocks.iter().map(High::of).max()?, number))
+        };
+        let mut ranges: Vec<_> = objects.iter().enumerate().filter_map(range).collect();
+        ranges.sort();
+        let mut highest: Vec<High> = Vec::with_capacity(ranges.len());
+        for (_, high, _) in &ranges {
+            highest.push(highest.last().map_or(high, |last| last.max(high)).clone());
+        }
+        let blocks = BlockBounds::of(objects.iter().flat_map(|meta| &meta.blocks));
+        Self { objects: ranges, highest, blocks }
+    }
+
+    /// Whether a block of an object may have a key.
+    pub(crate) fn may_have(&self, key: &[u8]) -> bool {
+        self.blocks.may_have(key)
+    }
+
+    /// The numbers of the objects that may have a key. Takes a search, and a look at each of those and at objects that
+    /// reach as far.
+    pub(crate) fn having<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let begun = self.objects.partition_point(|(low, ..)| low.as_slice() <= key);
+        let reached = (0..begun).rev().take_while(move |at| !self.highest[*at].is_below(key));
+        reached.map(|at| &self.objects[at]).filter(move |(_, high, _)| !high.is_below(key)).map(|(.., number)| *number)
+    }
+}
+
 /// The blocks of each object that may have a key in common with a block of another one of them, or of `others`.
 pub(crate) fn overlapping(objects: &[Arc<ObjectMeta>], among: bool, others: &BlockBounds) -> Vec<Vec<usize>> {
     let mut found: Vec<Vec<usize>> = objects
@@ -191,7 +230,16 @@ mod tests {
                 assert_eq!(found[number], expected, "object {number} of {load:?} beside {table:?}");
             }
             let all: Vec<_> = table.iter().flat_map(|object| &object.blocks).collect();
+            let of_objects = ObjectBounds::of(&load);
             for key in 0..=u8::MAX {
+                let is_within = |object: &ObjectMeta| {
+                    let high = object.blocks.iter().map(High::of).max();
+                    low(&object.blocks[0]) <= &[key][..] && high.is_some_and(|high| !high.is_below(&[key]))
+                };
+                let mut having: Vec<usize> = of_objects.having(&[key]).collect();
+                having.sort_unstable();
+                let expected: Vec<usize> = (0..load.len()).filter(|number| is_within(&load[*number])).collect();
+                assert_eq!(having, expected, "{key} in {load:?}");
                 let has = all.iter().any(|block| block.may_have_key(&[key]));
                 assert_eq!(others.may_have(&[key]), has, "{key} in {table:?}");
             }

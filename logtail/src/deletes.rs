@@ -62,17 +62,6 @@ impl Store {
         Ok(read)
     }
 
-    /// When a row of an object was deleted, if it was.
-    ///
-    /// # Errors
-    /// As [`Store::deletes`].
-    pub(crate) fn deleted_at(&self, object: &Object, row: u32) -> Result<Option<Timestamp>> {
-        let block = object.block_of(row).filter(|block| object.tombstones_of(*block).is_some());
-        let Some(block) = block.filter(|_| object.deleted_at(row).is_none()) else { return Ok(object.deleted_at(row)) };
-        let deletes = self.deletes(object, std::iter::once(block))?;
-        Ok(deletes.tombstones_of(block).find(|(at, _)| *at == row).map(|(_, deleted)| deleted))
-    }
-
     /// Those of `rows`, which are rising, of an object that are deleted at `timestamp`. The tombstones of a block are
     /// looked at once.
     ///

@@ -1,16 +1,24 @@
 //! `Load`: rows past what a transaction can have.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arrow_array::RecordBatch;
 use logboom_logtail_core::{
     TableId, Timestamp,
-    load::LoadRun,
+    load::{LoadCheck, LoadRun},
     log::Refusal,
     writer::{CommitError, Load as Steps, LoadStep},
 };
 
 use crate::{
+    ahead::Ahead,
     encode::encode_run,
     error::{Error, Result},
     load_check::{check, check_sealed},
@@ -18,6 +26,9 @@ use crate::{
     put::Put,
     shared::Shared,
 };
+
+/// How often a load that waits for the store looks whether the engine is closed.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Inserts rows of any number into a table, in one transaction: they go to objects in the store as they come, and only
 /// the objects' metadata are committed. So the rows are neither in the log nor in memory, of which a load takes what
@@ -203,14 +214,16 @@ impl Load {
                         continue;
                     }
                     steps.give_way(&mut self.shared.writer());
+                    self.shared.counts.give_ways.add(1);
                     self.shared.load_placed();
                 }
                 Ok(LoadStep::Check(wanted)) => {
-                    if wanted.after.is_some() && !self.patience.begin(self.shared.monotonic()) {
-                        let (table, patience) = (wanted.schema.id(), self.shared.options.load_patience);
-                        return Err(Error::Overtaken { table, patience });
+                    let may_begin = wanted.after.is_none() || self.patience.begin(self.shared.monotonic());
+                    let look = Look { shared: &self.shared, patience: &self.patience, table: wanted.schema.id() };
+                    if !may_begin {
+                        return Err(look.overtaken());
                     }
-                    check(&self.shared.store, &wanted)?;
+                    look.run(wanted)?;
                     steps.checked();
                 }
                 Ok(LoadStep::Wait) | Err(CommitError::Log(Refusal::Busy) | CommitError::Clock(_)) => {
@@ -250,7 +263,9 @@ impl Load {
     fn wait(&mut self, progress: LoadProgress) -> Result<()> {
         match (progress, &self.put) {
             (LoadProgress::WaitsForStore, Some(put)) => {
-                let outcome = put.wait();
+                let Some(outcome) = put.wait_for(TICK) else {
+                    return self.shared.check_log().inspect_err(|_| self.end());
+                };
                 self.put = None;
                 let done = self.steps.as_mut().map_or(Ok(()), |steps| steps.put_done(outcome));
                 done.inspect_err(|_| self.end())?;
@@ -266,6 +281,50 @@ impl Load {
             self.shared.writer().end_load(steps);
             self.shared.load_placed();
         }
+    }
+}
+
+/// A look for the keys of a load, beside commits.
+struct Look<'a> {
+    shared: &'a Arc<Shared>,
+    patience: &'a Patience,
+    table: TableId,
+}
+
+impl Look<'_> {
+    /// Looks: with threads on one of its own, so that a read that does not come keeps no load from hearing that the
+    /// engine is closed.
+    fn run(&self, wanted: LoadCheck) -> Result<()> {
+        if !self.shared.options.threads {
+            return check(&self.shared.store, &wanted, &|| self.goes_on());
+        }
+        let (shared, is_over) = (Arc::clone(self.shared), Arc::new(AtomicBool::new(false)));
+        let over = Arc::clone(&is_over);
+        let goes_on = move || if over.load(Ordering::Relaxed) { Err(Error::LoadFailed) } else { Ok(()) };
+        let mut looking = Ahead::spawn("logtail-check", 0, move |sender| {
+            // The load may have failed, and its end of the channel be gone.
+            _ = sender.send(check(&shared.store, &wanted, &goes_on));
+        })?;
+        loop {
+            if let Some(outcome) = looking.wait_for(TICK)? {
+                return outcome;
+            }
+            if let Err(error) = self.goes_on() {
+                is_over.store(true, Ordering::Relaxed);
+                looking.leave();
+                return Err(error);
+            }
+        }
+    }
+
+    /// Refuses to go on where the engine is closed, or others have overtaken the load.
+    fn goes_on(&self) -> Result<()> {
+        self.shared.check_log()?;
+        if self.patience.goes_on(self.shared.monotonic()) { Ok(()) } else { Err(self.overtaken()) }
+    }
+
+    fn overtaken(&self) -> Error {
+        Error::Overtaken { table: self.table, patience: self.shared.options.load_patience }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Looks for rows that have a key of a load.
 
-use std::{cell::LazyCell, sync::Arc};
+use std::{cell::LazyCell, collections::BTreeMap, sync::Arc};
 
+use logboom_logtail_blocks::Found;
 use logboom_logtail_core::{
     RowId, Timestamp,
     block_meta::ObjectMeta,
@@ -12,7 +13,7 @@ use logboom_logtail_core::{
 };
 
 use crate::{
-    block_bounds::{BlockBounds, overlapping},
+    block_bounds::{BlockBounds, ObjectBounds, overlapping},
     error::{Error, Result},
     key_merge::KeyMerge,
     key_search::KeySearch,
@@ -23,16 +24,19 @@ use crate::{
 const KEYS_MAX: usize = 8192;
 
 /// Refuses a load with a key that another row has. Blocks are read whose bounds say that they may have keys in common:
-/// of a load behind all other keys, none.
+/// of a load behind all other keys, none. `goes_on` is asked before each piece of work.
 ///
 /// # Errors
-/// [`Error::DuplicateInLoad`], [`Error::DuplicateKey`], [`Error::Conflict`]; [`Error::Store`] and [`Error::Object`]
-/// where objects cannot be read.
-pub(crate) fn check(store: &Store, check: &LoadCheck) -> Result<()> {
+/// Those of `goes_on`; [`Error::DuplicateInLoad`], [`Error::DuplicateKey`], [`Error::Conflict`]; [`Error::Store`] and
+/// [`Error::Object`] where objects cannot be read.
+pub(crate) fn check(store: &Store, check: &LoadCheck, goes_on: GoesOn<'_>) -> Result<()> {
     let Some(key) = check.schema.key_columns().filter(|_| !is_left_out(check)) else { return Ok(()) };
-    check_objects(store, check, key)?;
-    check_memory(store, check, ReadFrom::Store).map(|_| ())
+    check_objects(store, check, key, goes_on)?;
+    check_memory(store, check, ReadFrom::Store, goes_on).map(|_| ())
 }
+
+/// Refuses to go on with a check.
+type GoesOn<'a> = &'a dyn Fn() -> Result<()>;
 
 /// As [`check`] of what is in memory, but reads nothing from the store: transactions wait for it. Returns whether it
 /// could do without.
@@ -43,7 +47,7 @@ pub(crate) fn check_sealed(store: &Store, check: &LoadCheck) -> Result<bool> {
     if check.schema.key_columns().is_none() || is_left_out(check) {
         return Ok(true);
     }
-    let is_told = check.others().next().is_none() && check_memory(store, check, ReadFrom::Cache)?;
+    let is_told = check.others().next().is_none() && check_memory(store, check, ReadFrom::Cache, &|| Ok(()))?;
     Ok(is_told || mutants::is_on(Mutant::LoadDoesNotGiveWay))
 }
 
@@ -65,22 +69,18 @@ impl<T> Objects<T> {
         Self { objects, all }
     }
 
-    /// Calls `found` with each row that has one of `keys`: with the number of the key, its object, position and commit.
+    /// Calls `found` with the rows of each object that have one of `keys`.
     fn find(
         &self,
         store: &Store,
         check: &LoadCheck,
         keys: &[Vec<u8>],
-        mut found: impl FnMut(usize, &T, u32, Timestamp) -> Result<()>,
+        mut found: impl FnMut(&T, Vec<Found>) -> Result<()>,
     ) -> Result<()> {
         for (meta, bounds, own) in &self.objects {
-            let numbers: Vec<usize> = (0..keys.len()).filter(|number| bounds.may_have(&keys[*number])).collect();
-            if numbers.is_empty() {
-                continue;
-            }
-            let wanted: Vec<&[u8]> = numbers.iter().map(|number| keys[*number].as_slice()).collect();
-            for row in store.find(meta, check.schema.key(), &wanted)? {
-                found(numbers[row.key], own, row.row, row.commit)?;
+            let wanted: Vec<&[u8]> = keys.iter().map(Vec::as_slice).filter(|key| bounds.may_have(key)).collect();
+            if !wanted.is_empty() {
+                found(own, store.find(meta, check.schema.key(), &wanted)?)?;
             }
         }
         Ok(())
@@ -88,16 +88,17 @@ impl<T> Objects<T> {
 }
 
 /// Looks for the load's keys among each other, at the first check, and in the objects of the table.
-fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns) -> Result<()> {
+fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns, goes_on: GoesOn<'_>) -> Result<()> {
     let table = Objects::new(check.others().map(|object| (Arc::clone(object.meta()), Arc::clone(object))));
     if check.after.is_some() && table.objects.is_empty() {
         return Ok(());
     }
     let blocks = overlapping(&check.objects, check.after.is_none(), &table.all);
     let of_load = check.objects.iter().cloned().zip(blocks);
+    goes_on()?;
     let mut merge = KeyMerge::new(store, &check.schema, key, of_load)?;
     let (mut key, mut last) = (Vec::new(), None);
-    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let (mut keys, mut merged) = (Vec::<Vec<u8>>::new(), 0_usize);
     while merge.next(&mut key)? {
         if last.as_ref() == Some(&key) {
             return Err(Error::DuplicateInLoad { table: check.schema.id(), key });
@@ -105,27 +106,46 @@ fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns) -> Result<(
         if table.all.may_have(&key) {
             keys.push(key.clone());
         }
+        merged += 1;
+        if merged.is_multiple_of(KEYS_MAX) {
+            goes_on()?;
+        }
         if keys.len() >= KEYS_MAX {
-            check_table(store, check, &table, &keys)?;
+            check_table(store, check, &table, &keys, goes_on)?;
             keys.clear();
         }
         last = Some(std::mem::replace(&mut key, last.unwrap_or_default()));
     }
-    check_table(store, check, &table, &keys)
+    check_table(store, check, &table, &keys, goes_on)
 }
 
-fn check_table(store: &Store, check: &LoadCheck, table: &Objects<Arc<Object>>, keys: &[Vec<u8>]) -> Result<()> {
-    table.find(store, check, keys, |_, object, row, committed| {
-        refuse(check, RowId { rowset: object.rowset(), row }, committed, store.deleted_at(object, row)?)
+fn check_table(
+    store: &Store,
+    check: &LoadCheck,
+    table: &Objects<Arc<Object>>,
+    keys: &[Vec<u8>],
+    goes_on: GoesOn<'_>,
+) -> Result<()> {
+    table.find(store, check, keys, |object, mut found| {
+        goes_on()?;
+        found.retain(|found| check.concerns(found.commit, None));
+        found.sort_by_key(|found| found.row);
+        let rows: Vec<u32> = found.iter().map(|found| found.row).collect();
+        // What was written since the first check counts, whether or not it is deleted again.
+        let gone = if check.after.is_none() { store.deleted_among(object, &rows, check.through)? } else { Vec::new() };
+        let found = found.into_iter().find(|found| gone.binary_search(&found.row).is_err());
+        found.map_or(Ok(()), |found| {
+            Err(refusal(check, RowId { rowset: object.rowset(), row: found.row }, found.commit))
+        })
     })
 }
 
 /// Looks for the keys of memtables in the load. Returns whether that took no reads but those that are allowed.
-fn check_memory(store: &Store, check: &LoadCheck, from: ReadFrom) -> Result<bool> {
+fn check_memory(store: &Store, check: &LoadCheck, from: ReadFrom, goes_on: GoesOn<'_>) -> Result<bool> {
     // Mostly nothing was written since the last check.
-    let load = LazyCell::new(|| Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), meta.is_sorted()))));
+    let load = LazyCell::new(|| ObjectBounds::of(&check.objects));
     for memtable in check.memtables() {
-        if !check_memtable(store, check, || &load, memtable, from)? {
+        if !check_memtable(store, check, || &load, memtable, from, goes_on)? {
             return Ok(false);
         }
     }
@@ -136,15 +156,17 @@ fn check_memory(store: &Store, check: &LoadCheck, from: ReadFrom) -> Result<bool
 fn check_memtable<'l>(
     store: &Store,
     check: &LoadCheck,
-    load: impl Fn() -> &'l Objects<bool>,
+    load: impl Fn() -> &'l ObjectBounds,
     memtable: &Memtable,
     from: ReadFrom,
+    goes_on: GoesOn<'_>,
 ) -> Result<bool> {
     let mut next = check.after.map(|after| memtable.committed_rows(after)).or(Some(0));
     while let Some(first) = next {
+        goes_on()?;
         let (mut keys, mut rows) = (Vec::new(), Vec::new());
         next = memtable.visit_keys(first, check.through, |key, row| {
-            if check.concerns(row.committed, row.deleted) && load().all.may_have(key) {
+            if check.concerns(row.committed, row.deleted) && load().may_have(key) {
                 keys.push(key.to_vec());
                 rows.push(row);
             }
@@ -152,26 +174,32 @@ fn check_memtable<'l>(
         if keys.is_empty() {
             continue;
         }
+        let mut candidates: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        for (number, key) in keys.iter().enumerate() {
+            for object in load().having(key) {
+                let meta = &check.objects[object];
+                let blocks = meta.blocks_of_key(key, meta.is_sorted()).map(|block| (number, block));
+                candidates.entry(object).or_default().extend(blocks);
+            }
+        }
         let mut search = KeySearch::new(store, &check.schema, &keys, from);
-        for (meta, _, is_sorted) in &load().objects {
-            let blocks = |(at, key)| meta.blocks_of_key(key, *is_sorted).map(move |block| (at, block));
-            let candidates = keys.iter().map(Vec::as_slice).enumerate().flat_map(blocks).collect();
-            let Some(found) = search.find(meta, candidates)? else { return Ok(false) };
-            for found in found {
+        for (object, candidates) in candidates {
+            goes_on()?;
+            let Some(found) = search.find(&check.objects[object], candidates)? else { return Ok(false) };
+            if let Some(found) = found.first() {
                 let row = rows[found.key];
-                refuse(check, row.row, row.committed, row.deleted)?;
+                return Err(refusal(check, row.row, row.committed));
             }
         }
     }
     Ok(true)
 }
 
-/// Refuses a row that has a key of the load, if it was there at the first check, or was written since.
-fn refuse(check: &LoadCheck, row: RowId, committed: Timestamp, deleted: Option<Timestamp>) -> Result<()> {
+/// Why a load is refused that has the key of a row which was there at the first check, or was written since.
+fn refusal(check: &LoadCheck, row: RowId, committed: Timestamp) -> Error {
     let table = check.schema.id();
     match check.after {
-        _ if !check.concerns(committed, deleted) => Ok(()),
-        None => Err(Error::DuplicateKey { table, row }),
-        Some(_) => Err(Error::Conflict { table, at: committed }),
+        None => Error::DuplicateKey { table, row },
+        Some(_) => Error::Conflict { table, at: committed },
     }
 }

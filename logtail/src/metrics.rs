@@ -47,6 +47,8 @@ pub struct TailMetrics {
     pub flush_pauses: u64,
     /// Bulk loads committed.
     pub load_runs: u64,
+    /// How often a bulk load let transactions of its table go on, as it had to read objects before it could commit.
+    pub load_give_ways: u64,
     /// Checkpoints written.
     pub checkpoint_runs: u64,
     /// Checkpoints that failed.
@@ -145,6 +147,7 @@ pub(crate) struct Counts {
     pub(crate) flushes_failed: Count,
     pub(crate) pauses: Count,
     pub(crate) loads: Count,
+    pub(crate) give_ways: Count,
     pub(crate) checkpoints: Count,
     pub(crate) checkpoints_failed: Count,
     pub(crate) scans: Count,

@@ -24,6 +24,12 @@ impl Patience {
         Self { max, round: None }
     }
 
+    /// Whether the round goes on at this time: if it ended now, the next one could begin.
+    pub(crate) fn goes_on(&self, now: Duration) -> bool {
+        let Some(round) = self.round else { return true };
+        now.saturating_sub(round.began) < round.before / 2 || now.saturating_sub(round.nearer) < self.max
+    }
+
     /// Begins another round at this time. Returns whether it may.
     pub(crate) fn begin(&mut self, now: Duration) -> bool {
         let Some(last) = self.round else {
@@ -49,6 +55,20 @@ mod tests {
             patience.begin(Duration::from_secs(now))
         };
         seconds.iter().take_while(may).count()
+    }
+
+    #[test]
+    fn a_round_ends_when_the_next_one_could_not_begin() {
+        let rng = &mut fastrand::Rng::new();
+        println!("seed {}", rng.get_seed());
+        for _ in 0..200 {
+            let (mut patience, mut now) = (Patience::new(Duration::from_secs(300)), Duration::ZERO);
+            while patience.begin(now) {
+                now += Duration::from_secs(rng.u64(1..200));
+                let mut next = Patience { max: patience.max, round: patience.round };
+                assert_eq!(patience.goes_on(now), next.begin(now), "{patience:?} at {now:?}");
+            }
+        }
     }
 
     #[test]

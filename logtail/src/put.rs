@@ -1,6 +1,6 @@
 //! `Put`: an object that is being put.
 
-use std::sync::mpsc;
+use std::{sync::mpsc, time::Duration};
 
 use bytes::Bytes;
 use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Request, StoreError, StoreErrorKind};
@@ -22,9 +22,13 @@ impl Put {
         Self { outcome, closed }
     }
 
-    /// Waits for its outcome.
-    pub(crate) fn wait(&self) -> Result<(), StoreError> {
-        self.outcome.recv().map_or_else(|_| Err(self.closed.clone()), |outcome| outcome.map(|_| ()))
+    /// Waits for its outcome, for so long.
+    pub(crate) fn wait_for(&self, patience: Duration) -> Option<Result<(), StoreError>> {
+        match self.outcome.recv_timeout(patience) {
+            Ok(outcome) => Some(outcome.map(|_| ())),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(Err(self.closed.clone())),
+        }
     }
 
     /// Its outcome, if there is one by now.

@@ -153,6 +153,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Refuses where the engine is closed or has failed: nothing becomes durable any more.
+    pub(crate) fn check_log(&self) -> Result<()> {
+        self.log.check().map_err(Error::Log)
+    }
+
     /// Ends when readers can see `timestamp`, whose record is in the log; `None` if they can now.
     pub(crate) fn ticket_of(&self, timestamp: Timestamp) -> Result<Option<Ticket>> {
         self.publish(None);
@@ -295,7 +300,7 @@ impl Shared {
                 return Err(Error::Closed);
             }
             // Nothing is flushed any more where the engine is closed or has failed.
-            self.log.check().map_err(Error::Log)?;
+            self.check_log()?;
         }
         Ok(full)
     }

@@ -281,6 +281,7 @@ impl Tail {
             flush_pauses: counts.pauses.get(),
             flush_failing: self.shared.failures().len(),
             load_runs: counts.loads.get(),
+            load_give_ways: counts.give_ways.get(),
             checkpoint_runs: counts.checkpoints.get(),
             checkpoint_failed: counts.checkpoints_failed.get(),
             read_scans: counts.scans.get(),

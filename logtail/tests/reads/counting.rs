@@ -22,13 +22,15 @@ pub(crate) struct Counting {
     /// An object, and the offset of a byte of it that is not as it was written.
     damage: Arc<Mutex<Option<(Name, u64)>>>,
     refuses_puts: Arc<AtomicBool>,
+    /// Puts that are not answered, while they are not.
+    held_puts: Arc<Mutex<Option<Held>>>,
     /// What happens while a read is under way.
     meanwhile: Arc<Mutex<Meanwhile>>,
     /// Reads that are not answered, while they are not.
     held: Arc<Mutex<Option<Held>>>,
 }
 
-/// Who waits for reads.
+/// What waits for answers.
 #[derive(Default)]
 struct Held(Vec<Box<dyn FnOnce(Outcome) + Send>>);
 
@@ -50,6 +52,7 @@ impl Counting {
             gets: Arc::default(),
             damage: Arc::default(),
             refuses_puts: Arc::default(),
+            held_puts: Arc::default(),
             meanwhile: Arc::default(),
             held: Arc::default(),
         }
@@ -91,9 +94,19 @@ impl Counting {
         *self.held.lock().unwrap() = holds.then(Held::default);
     }
 
+    /// From now on, puts are not answered; or they are again, and those that were not have failed.
+    pub(crate) fn hold_puts(&self, holds: bool) {
+        *self.held_puts.lock().unwrap() = holds.then(Held::default);
+    }
+
     /// How many reads are not answered.
     pub(crate) fn held_gets(&self) -> usize {
         self.held.lock().unwrap().as_ref().map_or(0, |held| held.0.len())
+    }
+
+    /// How many puts are not answered.
+    pub(crate) fn held_puts(&self) -> usize {
+        self.held_puts.lock().unwrap().as_ref().map_or(0, |held| held.0.len())
     }
 
     /// Nothing is damaged any more.
@@ -126,6 +139,9 @@ impl ObjectStore for Counting {
             return done(Err(StoreError::new(&request, StoreErrorKind::Closed)));
         }
         let Request::Get { name, ranges } = request else {
+            if let Some(held) = &mut *self.held_puts.lock().unwrap() {
+                return held.0.push(done);
+            }
             return ObjectStore::submit(self.objects.as_ref(), request, done);
         };
         if let Some(held) = &mut *self.held.lock().unwrap() {

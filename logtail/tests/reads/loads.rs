@@ -1,14 +1,19 @@
 //! Bulk loads read objects to look for keys, and no commit waits for them meanwhile.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::DataType;
-use logboom_logtail::{Error, Load, NewColumn, Projection, Result, TableId, Tail, Timestamp};
+use logboom::Clock;
+use logboom_logtail::{Error, Load, LoadProgress, NewColumn, Projection, Result, TableId, Tail, Timestamp};
 
 use crate::{
     counting::Counting,
@@ -111,7 +116,90 @@ fn commits_do_not_wait_while_a_load_reads() {
         expected.extend(&inserted[..outcomes.len()]);
         expected.sort_unstable();
         assert_eq!(ids(&tail, table), expected);
+        // Each time that it had sealed the table and found something to read.
+        assert!(bloom_filters || tail.metrics().load_give_ways > 0);
     }
+}
+
+/// The store answers no reads, or no puts, while a load waits for them: it ends when the engine is closed.
+#[test]
+fn a_load_that_waits_for_a_store_hears_that_the_engine_is_closed() {
+    for holds_gets in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Counting::new();
+        let mut shop = Shop::new(dir.path(), store.choice());
+        shop.options.threads = true;
+        let tail = shop.open();
+        let table = create(&tail, vec![NewColumn::required("id", DataType::Int64)], &["id"]);
+        insert(&tail, table, 7).unwrap();
+        tail.flush(table).unwrap();
+        let mut load = tail.load(table).unwrap();
+        load.write(&rows([6, 8])).unwrap();
+        if holds_gets {
+            store.hold_gets(true)
+        } else {
+            store.hold_puts(true)
+        }
+        let loading = thread::spawn(move || load.commit());
+        while store.held_gets() + store.held_puts() == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        shop.engine.close().unwrap();
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || sender.send(loading.join().unwrap()).unwrap());
+        let outcome = ended.recv_timeout(STUCK).expect("the load ends");
+        assert!(matches!(outcome, Err(Error::Log(logboom::Error::Closed))), "{outcome:?}");
+        store.hold_gets(false);
+        store.hold_puts(false);
+    }
+}
+
+/// A clock that the test moves.
+#[derive(Debug, Default)]
+struct Hands(AtomicU64);
+
+impl Clock for Hands {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Others write once more while a load looks for what they have written, and each read of this look takes longer than
+/// the load has patience: it ends in the middle.
+#[test]
+fn a_load_is_overtaken_in_the_middle_of_a_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Counting::new();
+    let hands = Arc::new(Hands::default());
+    let (mut shop, tail, table) = with_table(&store, dir.path(), false);
+    drop(tail);
+    shop.options.clock = Some(Arc::clone(&hands) as _);
+    let tail = shop.open();
+    let mut load = load(&tail, table);
+    load.complete();
+    let write = |from: i64| (0..40).for_each(|nth| _ = insert(&tail, table, from + nth * 1000).unwrap());
+    let look = |load: &mut Load| loop {
+        store.take();
+        let step = load.step();
+        if matches!(step, Ok(LoadProgress::WaitsForStore)) {
+            thread::yield_now();
+        }
+        let reads = store.take().len();
+        if reads > 1 || step.is_err() {
+            return (step, reads);
+        }
+    };
+    // For its keys among each other: the next looks are for what is written meanwhile.
+    assert!(look(&mut load).0.is_ok());
+    write(1);
+    let (first, first_reads) = look(&mut load);
+    assert!(first.is_ok());
+    write(2);
+    let moves = Arc::clone(&hands);
+    store.meanwhile(move || _ = moves.0.fetch_add(400, Ordering::Relaxed));
+    let (second, second_reads) = look(&mut load);
+    assert!(matches!(second, Err(Error::Overtaken { .. })), "{second:?}");
+    assert!(second_reads < first_reads / 2, "{second_reads} reads after {first_reads}");
 }
 
 #[test]
