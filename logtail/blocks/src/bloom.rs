@@ -55,7 +55,10 @@ impl Bloom {
         let start = block.saturating_mul(BLOCK_BYTES);
         let Some(block) = self.blocks.get(start..start.saturating_add(BLOCK_BYTES)) else { return true };
         let (words, _) = block.as_chunks::<4>();
-        words.iter().zip(SALT).all(|(word, salt)| u32::from_le_bytes(*word) & 1 << bit(hash, salt) != 0)
+        // Without a branch for each word: that would be guessed wrong for half of them, and the reads of one filter
+        // after the other would wait for each other.
+        let missing = words.iter().zip(SALT).map(|(word, salt)| !u32::from_le_bytes(*word) & 1 << bit(hash, salt));
+        missing.fold(0, |all, missing| all | missing) == 0
     }
 }
 

@@ -4,6 +4,7 @@ mod chunk;
 mod commits;
 mod deleted;
 mod error;
+mod key_bounds;
 mod key_index;
 mod memory;
 mod memtable;

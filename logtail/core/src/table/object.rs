@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::deleted::DeletedRows;
+use super::{deleted::DeletedRows, key_bounds::KeyBounds};
 use crate::{
     block_meta::{BlockMeta, ObjectMeta, TombstoneRange},
     ids::RowsetId,
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Object {
     meta: Arc<ObjectMeta>,
-    is_sorted: bool,
+    bounds: KeyBounds,
     flushed_at: Timestamp,
     /// When its metadata changed last.
     changed_at: Timestamp,
@@ -46,8 +46,8 @@ pub(crate) struct Persisted {
 impl Object {
     pub(crate) fn new(meta: Arc<ObjectMeta>, flushed_at: Timestamp, deleted: DeletedRows) -> Self {
         let deleted = RwLock::new(deleted);
-        let is_sorted = meta.is_sorted();
-        Self { meta, is_sorted, flushed_at, changed_at: flushed_at, deleted, tombstones: Vec::new() }
+        let bounds = KeyBounds::of(&meta);
+        Self { meta, bounds, flushed_at, changed_at: flushed_at, deleted, tombstones: Vec::new() }
     }
 
     /// An object of a checkpoint. `None` where a tombstone object that its blocks name is not among `tombstones`.
@@ -84,8 +84,8 @@ impl Object {
         let mut objects: Vec<_> = self.tombstones.iter().filter(|object| is_named(object.id)).cloned().collect();
         objects.push(Arc::clone(tombstones));
         let deleted = RwLock::new(deleted);
-        let (meta, flushed_at, is_sorted) = (Arc::new(meta), self.flushed_at, self.is_sorted);
-        Some(Self { meta, is_sorted, flushed_at, changed_at: at, deleted, tombstones: objects })
+        let (meta, flushed_at, bounds) = (Arc::new(meta), self.flushed_at, self.bounds.clone());
+        Some(Self { meta, bounds, flushed_at, changed_at: at, deleted, tombstones: objects })
     }
 
     /// The object with newer metadata of a checkpoint, which has the deletes up to its blocks' truncation points.
@@ -178,7 +178,7 @@ impl Object {
     pub fn blocks_of_key(&self, key: &[u8], timestamp: Timestamp) -> impl Iterator<Item = usize> {
         let blocks = &self.meta.blocks;
         let is_old = move |number: &usize| blocks.get(*number).is_some_and(|block| block.low_commit <= timestamp);
-        self.meta.blocks_of_key(key, self.is_sorted).filter(is_old)
+        self.bounds.blocks_of(&self.meta, key).filter(is_old)
     }
 
     /// Deletes a row. Returns whether there is such a row, and it was not deleted before as far as is in memory.
@@ -193,6 +193,6 @@ impl Object {
             key(&block.low_key) + key(&block.high_key)
         };
         let blocks: usize = self.meta.blocks.iter().map(|block| size_of::<BlockMeta>() + keys(block)).sum();
-        self.deleted.read().allocated_bytes() + blocks
+        self.deleted.read().allocated_bytes() + blocks + self.bounds.allocated_bytes()
     }
 }
