@@ -12,17 +12,17 @@ use crate::{
 };
 
 /// Looks for a few encoded keys in one object after another. Filters that it reads are kept.
-pub(crate) struct KeySearch<'a> {
+pub(crate) struct KeySearch<'a, K> {
     store: &'a Store,
     schema: &'a TableSchema,
-    keys: &'a [Vec<u8>],
+    keys: &'a [K],
     /// Those of the keys, as the filters of the last object know them.
     hashes: Option<KeyHashes>,
     from: ReadFrom,
 }
 
-impl<'a> KeySearch<'a> {
-    pub(crate) fn new(store: &'a Store, schema: &'a TableSchema, keys: &'a [Vec<u8>], from: ReadFrom) -> Self {
+impl<'a, K: AsRef<[u8]>> KeySearch<'a, K> {
+    pub(crate) fn new(store: &'a Store, schema: &'a TableSchema, keys: &'a [K], from: ReadFrom) -> Self {
         Self { store, schema, keys, hashes: None, from }
     }
 
@@ -50,7 +50,7 @@ impl<'a> KeySearch<'a> {
         // The lookup decodes the keys that it is given: those that are left, by numbers of their own.
         let mut numbers: Vec<usize> = candidates.iter().map(|(key, _)| *key).collect();
         numbers.dedup();
-        let left: Vec<&[u8]> = numbers.iter().map(|key| keys[*key].as_slice()).collect();
+        let left: Vec<&[u8]> = numbers.iter().map(|key| keys[*key].as_ref()).collect();
         let number = |key: usize| numbers.partition_point(|other| *other < key);
         let candidates = candidates.into_iter().map(|(key, block)| (number(key), block));
         let found = store.find_in_blocks(meta, schema.key(), &left, candidates, self.from)?;
@@ -60,8 +60,8 @@ impl<'a> KeySearch<'a> {
 }
 
 /// The columns of keys.
-fn decoded(schema: &TableSchema, keys: &[Vec<u8>]) -> Result<Vec<ArrayRef>> {
+fn decoded<K: AsRef<[u8]>>(schema: &TableSchema, keys: &[K]) -> Result<Vec<ArrayRef>> {
     let Some(key) = schema.key_columns() else { return Ok(Vec::new()) };
-    let decoded = key.encoder().decode(keys.iter().map(Vec::as_slice));
+    let decoded = key.encoder().decode(keys.iter().map(AsRef::as_ref));
     decoded.map_err(|source| Error::Object(source.into()))
 }

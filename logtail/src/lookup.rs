@@ -17,23 +17,24 @@ pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: 
     let Some(table) = shared.state.table(operations.schema().id()) else { return Ok(()) };
     let version = table.version();
     check_rows(shared, operations, &version, snapshot)?;
-    let mut missing: Vec<Vec<u8>> = Vec::new();
-    operations.find(|key| match version.find_in_memory(key, snapshot).filter(|found| found.is_live(snapshot)) {
-        Some(found) => Some(found.row),
-        None => {
-            if !version.objects().is_empty() {
-                missing.push(key.to_vec());
-            }
-            None
+    let mut found: Vec<(u32, Option<RowId>)> = Vec::new();
+    // Those that are not found in memory, by their places in `found`.
+    let (mut missing, mut keys): (Vec<usize>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    for wanted in operations.keys_to_find() {
+        let row = version.find_in_memory(wanted.key, snapshot).filter(|found| found.is_live(snapshot));
+        if row.is_none() && !version.objects().is_empty() {
+            missing.push(found.len());
+            keys.push(wanted.key);
         }
-    });
-    if missing.is_empty() {
-        return Ok(());
+        found.push((wanted.operation, row.map(|found| found.row)));
     }
-    let found = find_in_objects(&shared.store, &version, operations.schema(), &missing, snapshot)?;
-    if !found.is_empty() {
-        operations.find_more(|key| found.get(key).copied());
+    if !keys.is_empty() {
+        let in_objects = find_in_objects(&shared.store, &version, operations.schema(), &keys, snapshot)?;
+        for (place, key) in missing.into_iter().zip(&keys) {
+            found[place].1 = in_objects.get(*key).copied();
+        }
     }
+    found.into_iter().for_each(|(operation, row)| operations.set_found(operation, row));
     Ok(())
 }
 
@@ -58,11 +59,11 @@ fn check_rows(shared: &Shared, operations: &Operations, version: &Version, snaps
 }
 
 /// The rows in objects with these keys, which are all different, that are visible at `timestamp`.
-pub(crate) fn find_in_objects<'k>(
+pub(crate) fn find_in_objects<'k, K: AsRef<[u8]>>(
     store: &Store,
     version: &Version,
     schema: &TableSchema,
-    keys: &'k [Vec<u8>],
+    keys: &'k [K],
     timestamp: Timestamp,
 ) -> Result<HashMap<&'k [u8], RowId>> {
     let mut found = HashMap::new();
@@ -70,15 +71,18 @@ pub(crate) fn find_in_objects<'k>(
     // The newest object is the likeliest to have the row that is visible.
     for object in version.objects().iter().rev() {
         // Of a key one row at most is visible. The bounds of blocks, which are in memory, rule out most objects.
-        let left = keys.iter().enumerate().filter(|(_, key)| !found.contains_key(key.as_slice()));
+        let left = keys.iter().map(AsRef::as_ref).enumerate().filter(|(_, key)| !found.contains_key(*key));
         let blocks = left.flat_map(|(at, key)| object.blocks_of_key(key, timestamp).map(move |block| (at, block)));
         let mut rows = search.find(object.meta(), blocks.collect())?.unwrap_or_default();
         rows.retain(|row| row.commit <= timestamp);
+        if rows.is_empty() {
+            continue;
+        }
         rows.sort_unstable_by_key(|row| row.row);
         let positions: Vec<u32> = rows.iter().map(|row| row.row).collect();
         let deleted = store.deleted_among(object, &positions, timestamp)?;
         for row in rows.iter().filter(|row| deleted.binary_search(&row.row).is_err()) {
-            found.insert(keys[row.key].as_slice(), RowId { rowset: object.rowset(), row: row.row });
+            found.insert(keys[row.key].as_ref(), RowId { rowset: object.rowset(), row: row.row });
         }
     }
     Ok(found)

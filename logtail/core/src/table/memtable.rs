@@ -24,9 +24,6 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Tables that the index of keys is spread over: each grows by moving all of its entries, while a commit waits.
-const INDEX_SHARDS: usize = 64;
-
 /// Rows of one schema in the order of their commits, with the index of their keys.
 ///
 /// Rows are added when a transaction is prepared, before its record is durable: readers see the rows up to their
@@ -78,7 +75,7 @@ impl Memtable {
     /// Where the schema has a type that rows or keys cannot have, which the catalog refuses.
     pub fn new(id: RowsetId, schema: Arc<TableSchema>) -> Result<Self, TableError> {
         let open = OpenChunk::new(0, &schema)?;
-        let (index, deleted) = (KeyIndex::new(INDEX_SHARDS), DeletedRows::default());
+        let (index, deleted) = (KeyIndex::default(), DeletedRows::default());
         let rows = Rows {
             full: Vec::new(),
             full_memory: MemoryBytes::default(),

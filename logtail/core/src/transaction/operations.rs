@@ -73,8 +73,7 @@ impl Operations {
     pub(super) fn new(schema: Arc<TableSchema>) -> Self {
         let keys = schema.key_columns().map_or_else(Keys::default, |key| key.no_keys());
         let (batches, found, last) = (Vec::new(), Vec::new(), Vec::new());
-        let newest = KeyIndex::new(usize::from(schema.key_columns().is_some()));
-        Self { schema, batches, keys, newest, found, last, deleted: HashSet::new() }
+        Self { schema, batches, keys, newest: KeyIndex::default(), found, last, deleted: HashSet::new() }
     }
 
     /// The table, at the transaction's snapshot.
@@ -138,14 +137,6 @@ impl Operations {
     /// Looks up each key that is to be found, by `find`, which gives the row that has it at the snapshot.
     pub fn find(&mut self, mut find: impl FnMut(&[u8]) -> Option<RowId>) {
         let found: Vec<_> = self.keys_to_find().map(|wanted| (wanted.operation, find(wanted.key))).collect();
-        found.into_iter().for_each(|(operation, row)| self.set_found(operation, row));
-    }
-
-    /// Looks up once more the keys that were not found.
-    pub fn find_more(&mut self, mut find: impl FnMut(&[u8]) -> Option<RowId>) {
-        let missing = |wanted: &KeyToFind<'_>| self.found.get(wanted.operation as usize).copied().flatten().is_none();
-        let found: Vec<_> =
-            self.keys_to_find().filter(missing).map(|wanted| (wanted.operation, find(wanted.key))).collect();
         found.into_iter().for_each(|(operation, row)| self.set_found(operation, row));
     }
 
@@ -265,6 +256,7 @@ impl Operations {
     /// before, of which it returns the number.
     fn index(&mut self, kind: Kind, operations: Range<u32>) -> Result<(), u32> {
         let Self { keys, newest, last, batches, .. } = self;
+        newest.reserve(operations.len());
         let key = |operation: u32| keys.get(operation as usize).unwrap_or_default();
         for operation in operations.clone() {
             newest.insert(operation, key);
