@@ -75,11 +75,13 @@ const KEY_FILTERS_BYTES: u64 = 1 << 20;
 const TOMBSTONES_BYTES: u64 = 96 << 10;
 
 impl Store {
-    /// Opens the store of the log with this identity.
-    pub(crate) fn open(options: &Options, identity: &[u8]) -> Result<Self> {
+    /// Opens the store of the log with this identity, which has objects there or none yet.
+    pub(crate) fn open(options: &Options, identity: &[u8], has_objects: bool) -> Result<Self> {
         let objects: Arc<dyn ObjectStore> = match &options.store {
             StoreChoice::Location { location, options } => {
-                Arc::new(Objects::open(location, identity, options.clone())?)
+                let mut options = options.clone();
+                options.has_objects |= has_objects;
+                Arc::new(Objects::open(location, identity, options)?)
             }
             StoreChoice::Given(store) => Arc::clone(store),
         };

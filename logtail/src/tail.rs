@@ -66,7 +66,11 @@ impl Tail {
             let log = ShardLog::new(engine, shard, writer.epoch(), next);
             let store = match store {
                 Some(store) => store,
-                None => Store::open(&options, &identity.to_le_bytes())?,
+                None => {
+                    let tables = writer.state().tables();
+                    let has_objects = tables.iter().any(|table| !table.version().objects().is_empty());
+                    Store::open(&options, &identity.to_le_bytes(), has_objects)?
+                }
             };
             let opened = Shared::new(log, writer, store, Arc::clone(&clock), options.clone());
             match opened.begin() {
@@ -349,7 +353,7 @@ fn read(shard: &Shard, options: &Options) -> Result<(Recovered, Option<Store>, u
             let Ok((_, Record::Checkpoint(checkpoint))) = Record::decode(payload) else {
                 return Err(Error::Bug(format!("record {index} is no checkpoint, as the shard's key says")));
             };
-            let store = Store::open(options, &checkpoint.identity.to_le_bytes())?;
+            let store = Store::open(options, &checkpoint.identity.to_le_bytes(), true)?;
             let mut items = Vec::new();
             for object in &checkpoint.objects {
                 items.extend(checkpoint_object::read(&store, object)?);

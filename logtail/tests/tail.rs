@@ -29,6 +29,7 @@ use logboom_logtail::{
 };
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
+use logboom_logtail_objects::OpenError;
 
 use tables::{create_in, engine, with_table};
 
@@ -504,6 +505,35 @@ fn a_tail_ends_while_its_store_is_gone() {
     thread::sleep(Duration::from_millis(600));
     drop(tail);
     std::fs::rename(&aside, &objects).unwrap();
+}
+
+/// The marker of a store is gone, as where the file system with the objects is not mounted: nothing is written there.
+#[test]
+fn a_store_without_its_marker_is_refused_once_there_are_objects() {
+    for has_checkpoint in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path());
+        let (tail, table) = with_table(&engine, options(dir.path()), true);
+        upsert(&tail, table, &[row(1, 1)]).unwrap();
+        let marker = dir.path().join("objects/LOGBOOM");
+        let open = |tail: Tail| {
+            tail.close().unwrap();
+            std::fs::rename(&marker, dir.path().join("aside")).unwrap();
+            Tail::open(&engine, ShardId(1), options(dir.path()))
+        };
+        // Without objects the store may be a new one.
+        let tail = open(tail).unwrap();
+        tail.flush(table).unwrap();
+        if has_checkpoint {
+            tail.checkpoint(CheckpointKind::Global).unwrap();
+        }
+        let refused = open(tail);
+        assert!(matches!(refused, Err(Error::Open(OpenError::Unmarked { .. }))), "{refused:?}");
+        assert!(!marker.exists());
+        std::fs::rename(dir.path().join("aside"), &marker).unwrap();
+        let tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+        assert_eq!(rows(&tail, table, tail.watermark()), [row(1, 1)]);
+    }
 }
 
 /// Who asks for a flush waits also if somebody else flushes the table, step by step.

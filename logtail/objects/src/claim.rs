@@ -13,8 +13,8 @@ use crate::{
 
 /// Makes the store the log's, or finds that it is.
 ///
-/// The marker is created where there is none, read back, and compared. Then it is created once more, which must be
-/// refused: a store that overwrites would lose objects of two writers without a word.
+/// The marker is created where there is none and the log has no objects yet, read back, and compared. Then it is
+/// created once more, which must be refused: a store that overwrites would lose objects of two writers without a word.
 pub(crate) async fn claim(
     backend: &Backend,
     location: &str,
@@ -35,6 +35,7 @@ pub(crate) async fn claim(
             Err(_) if options.access == Access::Read => {
                 return Err(OpenError::Absent { location: location.to_owned() });
             }
+            Err(_) if options.has_objects => return Err(OpenError::Unmarked { location: location.to_owned() }),
             // Whatever comes of it, the next turn reads what is there.
             Err(_) => match backend.create(&name, &bytes).await {
                 Ok(()) => {}

@@ -21,8 +21,10 @@ use logboom_logtail_core::{
 /// | `Location` | caller | give a path or a URL that is known |
 /// | `Marker` | caller | as its source says |
 /// | `Overwrites` | caller | use a store that can create a name only where it is absent |
+/// | `Root` | caller | give a directory below the root |
 /// | `Store` | retry | as its source says |
 /// | `Thread` | retry | see to the limits of the process |
+/// | `Unmarked` | caller | mount what the objects are on, or give their location |
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -88,6 +90,12 @@ pub enum OpenError {
         /// The location.
         location: String,
     },
+    /// The location is the root directory, which has more than a log's objects.
+    #[error("{location:?} is the root directory, which is not for a store")]
+    Root {
+        /// The location.
+        location: String,
+    },
     /// The marker could not be read or created.
     #[error(fmt = store)]
     Store {
@@ -103,6 +111,12 @@ pub enum OpenError {
         /// The answer.
         #[source]
         error: io::Error,
+    },
+    /// The log has objects, and the store has no marker: it is another one, or has lost its objects.
+    #[error("{location}: the log has objects, and the marker of their store is not there")]
+    Unmarked {
+        /// The location.
+        location: String,
     },
 }
 

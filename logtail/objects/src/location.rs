@@ -1,6 +1,6 @@
 //! Where a store is: a path or a URL.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use url::Url;
 
@@ -45,11 +45,11 @@ impl Location {
             return Err(unknown());
         }
         if !scheme.is_some_and(is_scheme) {
-            return Ok(Self::Directory(text.into()));
+            return directory(text, text.into());
         }
         let url = Url::parse(text).map_err(|_| unknown())?;
         match (url.scheme(), url.host_str()) {
-            ("file", _) => url.to_file_path().map(Self::Directory).map_err(|()| unknown()),
+            ("file", _) => directory(text, url.to_file_path().map_err(|()| unknown())?),
             ("memory", None) => Ok(Self::Memory),
             ("s3" | "s3a", Some(_)) => Ok(Self::Cloud(Cloud::S3, url)),
             ("gs", Some(_)) => Ok(Self::Cloud(Cloud::Gcs, url)),
@@ -57,6 +57,17 @@ impl Location {
             _ => Err(unknown()),
         }
     }
+}
+
+/// A directory, but not the root.
+fn directory(text: &str, path: PathBuf) -> Result<Location, OpenError> {
+    let whole = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let depth = whole.components().fold(0_usize, |depth, part| match part {
+        Component::Normal(_) => depth + 1,
+        Component::ParentDir => depth.saturating_sub(1),
+        _ => depth,
+    });
+    if depth == 0 { Err(OpenError::Root { location: text.to_owned() }) } else { Ok(Location::Directory(path)) }
 }
 
 #[cfg(test)]
@@ -82,6 +93,9 @@ mod tests {
             ("az://container/a", Cloud::Azure),
         ] {
             assert_eq!(Location::parse(text).unwrap(), Location::Cloud(cloud, Url::parse(text).unwrap()));
+        }
+        for text in ["/", "//", "/.", "/var/..", "file:///", "file:///var/.."] {
+            assert!(matches!(Location::parse(text), Err(OpenError::Root { .. })), "{text}");
         }
         for text in ["", "s3:", "s3://", "ftp://host/a", "http://host/a", "file://host/a", "c:\\objects"] {
             assert!(matches!(Location::parse(text), Err(OpenError::Location { .. })), "{text}");

@@ -10,6 +10,9 @@ use logboom_logtail_core::store::{QueueOptions, RetryPolicy};
 pub struct Options {
     /// Whether for writing.
     pub access: Access,
+    /// Whether the log says that it has objects there: a store without a marker is another one then, such as the mount
+    /// point of a file system that is not mounted, and is refused.
+    pub has_objects: bool,
     /// The most attempts in flight. A get of ranges that lie far apart can send up to ten requests in one.
     pub in_flight_max: usize,
     /// When puts, lists and deletes are tried again.
@@ -37,12 +40,13 @@ pub enum Access {
 }
 
 impl Default for Options {
-    /// For writing; 16 attempts in flight, reads given up after a minute, writes never; opening tries for 30 s, and
-    /// attempts have 30 s and move 256 KiB a second.
+    /// For writing, by a log that may be new; 16 attempts in flight, reads given up after a minute, writes never;
+    /// opening tries for 30 s, and attempts have 30 s and move 256 KiB a second.
     fn default() -> Self {
         let queue = QueueOptions::default();
         Self {
             access: Access::Write,
+            has_objects: false,
             in_flight_max: queue.in_flight_max,
             writes: queue.writes,
             reads: queue.reads,
