@@ -59,6 +59,7 @@ mod deletes;
 mod key_search;
 mod memory_bound;
 mod ages;
+mod past;
 mod shared;
 mod admission;
 mod ahead;

@@ -38,7 +38,7 @@ pub struct Options {
     /// system.
     pub clock: Option<Arc<dyn Clock>>,
     /// How far back readers may ask. Flushes drop versions of rows that were replaced or deleted before that. Default:
-    /// 5 minutes.
+    /// 5 minutes, of the clock that is not set: what the wall clock says meanwhile changes nothing.
     pub history: Duration,
     /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Without
     /// threads they are refused with [`Error::Full`](crate::Error::Full). Changes of the catalog do not wait, and rows

@@ -25,6 +25,7 @@ use crate::{
     memory_bound::{Full, MemoryBound},
     metrics::Counts,
     options::Options,
+    past::Past,
     shard_log::ShardLog,
     store::Store,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     /// For the objects of flushes.
     pub(crate) object_memory: ObjectMemory,
     ages: Mutex<Ages>,
+    /// What timestamps were when the history of now began, and when rows were committed that are pinned now.
+    past: Mutex<(Past, Past)>,
     /// A load has its place, or has failed.
     load_placed: Event,
     /// The last failure of a flush, by table, until one succeeds.
@@ -58,8 +61,13 @@ impl Shared {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Arc<Self> {
+        // Before the tail was open, time was the wall clock's where that is ahead.
+        let newest = writer.state().watermark().max(Timestamp::from_unix(clock.unix()));
+        let past = |span| Past::new(span, clock.now(), newest);
+        let past = (past(options.history), past(options.pinned));
         Arc::new(Self {
             log,
+            past: Mutex::new(past),
             state: Arc::clone(writer.state()),
             store,
             memory_bound: MemoryBound::new(&options),
@@ -200,6 +208,7 @@ impl Shared {
     /// What tables have in memory: those that are to be flushed one day.
     pub(crate) fn memory(&self) -> Vec<TableMemory> {
         let (now, unix) = (self.monotonic(), self.unix());
+        self.past();
         let mut ages = self.ages.lock();
         let mut part = |part: Part, bytes: usize, oldest: Option<Timestamp>| {
             let of = |oldest| MemoryUse { bytes, age: ages.look(part, oldest, now, unix) };
@@ -245,12 +254,18 @@ impl Shared {
 
     /// The horizon that the options ask for now.
     pub(crate) fn horizon_now(&self) -> Timestamp {
-        Timestamp::from_unix(self.unix().saturating_sub(self.options.history))
+        self.past().0
     }
 
     /// Rows in memory from up to this timestamp are written to checkpoints.
     pub(crate) fn pinned_now(&self) -> Timestamp {
-        Timestamp::from_unix(self.unix().saturating_sub(self.options.pinned))
+        self.past().1
+    }
+
+    fn past(&self) -> (Timestamp, Timestamp) {
+        let (now, newest) = (self.monotonic(), self.state.watermark());
+        let mut past = self.past.lock();
+        (past.0.look(now, newest), past.1.look(now, newest))
     }
 
     /// Notes how a flush ended.

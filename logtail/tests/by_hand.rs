@@ -67,6 +67,39 @@ fn insert(tail: &Tail, table: TableId, ids: &[i64]) -> Transaction {
     transaction
 }
 
+/// The wall clock is a day ahead for a moment. What was committed before stays readable for as long as the option says,
+/// and what was committed then, or later, for no longer.
+#[test]
+fn history_is_kept_for_as_long_as_the_option_says_whatever_the_wall_clock_says() {
+    let machine = Machine::new();
+    let engine = machine.engine();
+    let tail = machine.tail(&engine); // History: 5 minutes.
+    let table = create_table(&tail);
+    let mut ids = 0..;
+    let mut commit = || insert(&tail, table, &[ids.next().unwrap()]).commit().unwrap();
+    let horizon = || {
+        tail.flush(table).unwrap();
+        tail.horizon()
+    };
+    let pass = |seconds| machine.clock.advance(Duration::from_secs(seconds));
+    let before = commit();
+    pass(2); // Timestamps are noted each 300 / 256 seconds at most.
+    machine.clock.set_unix(NOON + Duration::from_secs(86_400));
+    let ahead = commit();
+    assert!(ahead.unix() > before.unix() + Duration::from_secs(86_000));
+    assert!(horizon() <= before);
+    machine.clock.set_unix(NOON + Duration::from_secs(2));
+    pass(200);
+    let behind = commit();
+    assert!(behind > ahead && horizon() <= before, "it is 200 seconds old");
+    pass(150);
+    commit();
+    assert!(before < horizon() && horizon() <= behind);
+    pass(200);
+    commit();
+    assert!(behind <= horizon());
+}
+
 fn count(tail: &Tail, table: TableId) -> usize {
     let batches = tail.scan(table, tail.watermark(), Projection::default()).unwrap();
     batches.map(|batch| batch.unwrap().num_rows()).sum()
