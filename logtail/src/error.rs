@@ -11,7 +11,7 @@ use logboom_logtail_core::{
     log::Refusal,
     recovery::RecoveryError,
     rows::EncodeError,
-    scan::ColumnError,
+    scan::{ColumnError, ScanError},
     state::{ApplyError, Stale},
     store::StoreError,
     transaction::OperationError,
@@ -76,10 +76,15 @@ pub enum Error {
         /// The timestamp.
         timestamp: Timestamp,
     },
-    /// The table does not have a column that a read names, the column does not compare with the value, or the filter is
-    /// nested too deep.
+    /// The table does not have a column that a read names, or the column does not compare with the value.
     #[error(transparent)]
     Column(#[from] ColumnError),
+    /// The filter of a read has too many unions in each other.
+    #[error("the filter has more than {max} unions in each other")]
+    FilterTooDeep {
+        /// The most that it may have.
+        max: usize,
+    },
     /// The transaction is longer than an entry of the log, or the metadata of a [bulk load](crate::Load)'s objects are.
     /// So many rows are to be loaded in bulk, or in several loads.
     #[error("the transaction's record of {bytes} bytes is longer than the {max} that an entry takes")]
@@ -222,6 +227,16 @@ impl Error {
                 | Self::TooLarge { .. }
                 | Self::Full { .. }
         )
+    }
+}
+
+impl From<ScanError> for Error {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Column(error) => Self::Column(error),
+            ScanError::FilterTooDeep { max } => Self::FilterTooDeep { max },
+            other => Self::Bug(other.to_string()),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ impl<'a, K: AsRef<[u8]>> KeySearch<'a, K> {
     }
 
     /// The rows of an object with the keys. `candidates` are the number of a key, rising, and that of a block that may
-    /// have it by its bounds. `None` where this takes bytes that would have to be read from elsewhere.
+    /// have it by its bounds. `None` where this takes bytes that are not cached, and only the caches may be read.
     pub(crate) fn find(
         &mut self,
         meta: &Arc<ObjectMeta>,

@@ -111,7 +111,7 @@ impl Store {
         }
     }
 
-    /// The footer of an object; `None` where it would have to be read from elsewhere.
+    /// The footer of an object; `None` where it is not cached and only the caches may be read.
     fn footer_from(&self, meta: &ObjectMeta, from: ReadFrom) -> Result<Option<Arc<Footer>>> {
         match from {
             ReadFrom::Store => self.footer(meta).map(Some),
@@ -150,8 +150,8 @@ impl Store {
         }
     }
 
-    /// The filters of an object's keys, with those that the blocks need; `None` where they would have to be read from
-    /// elsewhere.
+    /// The filters of an object's keys, with those that the blocks need; `None` where they are not cached and only the
+    /// caches may be read.
     pub(crate) fn key_filters(
         &self,
         meta: &ObjectMeta,
@@ -190,7 +190,7 @@ impl Store {
     }
 
     /// The rows of an object with these keys, each in certain blocks alone: see [`Lookup::in_blocks`]. `None` where
-    /// those would have to be read from elsewhere.
+    /// those are not cached and only the caches may be read.
     pub(crate) fn find_in_blocks(
         &self,
         meta: &Arc<ObjectMeta>,

@@ -173,8 +173,8 @@ impl Tail {
     ///
     /// # Errors
     /// [`Error::NoTable`], [`Error::Column`] for columns that the table does not have or that do not compare with the
-    /// filter's values, and for a filter that is nested too deep, [`Error::Stale`] below the horizon,
-    /// [`Error::Future`] above the watermark.
+    /// filter's values, [`Error::FilterTooDeep`], [`Error::Stale`] below the horizon, [`Error::Future`] above the
+    /// watermark.
     pub fn scan(&self, table: TableId, timestamp: Timestamp, options: impl Into<ScanOptions>) -> Result<Scan> {
         let (snapshot, schema, rows) = self.open_table(table, timestamp)?;
         let options = options.into();

@@ -9,9 +9,9 @@ use crate::{bloom::Bloom, fetched::Fetched, footer::Footer, key_values::bloom_ha
 impl Footer {
     /// The places of the filters of a row group that may rule out rows that `predicate` wants.
     pub(crate) fn filter_places(&self, predicate: &Predicate, group: usize) -> Vec<Range<u64>> {
-        let leaves = predicate.terms.iter().filter_map(|term| self.filtered(term));
+        let leaves = predicate.terms().iter().filter_map(|term| self.filtered(term));
         let own = leaves.filter_map(|leaf| self.bloom_filter(group, leaf)).map(|place| place.bytes);
-        let any = predicate.any.iter().flatten().flat_map(|own| self.filter_places(own, group));
+        let any = predicate.alternatives().flatten().flat_map(|own| self.filter_places(own, group));
         own.chain(any).collect()
     }
 

@@ -11,8 +11,8 @@ pub const RESERVE: Duration = Duration::from_secs(5);
 /// So a writer that is restarted again and again gets ahead of the wall clock by [`RESERVE`] once, not each time.
 const RESERVE_BEHIND: Duration = Duration::from_millis(2);
 
-/// What the wall clock says at most, whatever it says: it leaves 2^52 timestamps, as one that was wrong for a moment
-/// would use up all of them otherwise, and nothing could be committed ever after.
+/// The clock takes a later wall clock for this time. Timestamps never go back: after a wall clock that was far ahead
+/// for a moment there would be none left to commit with. So 2^52 of them stay above this one.
 const WALL_MAX: Timestamp = Timestamp::before_max(1 << 52);
 
 /// A hybrid logical clock under a durable bound.

@@ -15,11 +15,11 @@ use crate::ids::ColumnId;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predicate {
     /// Comparisons, all of which are to hold.
-    pub terms: Vec<Term>,
+    terms: Vec<Term>,
     /// Columns that are to have a value, or are to lack it.
-    pub nulls: Vec<NullTest>,
+    nulls: Vec<NullTest>,
     /// Of each of these lists, one predicate is to hold: of an empty one, none does.
-    pub any: Vec<Vec<Predicate>>,
+    any: Vec<Vec<Predicate>>,
 }
 
 /// Whether a column lacks its value. It holds of each row or does not, also where a comparison does neither.
@@ -62,6 +62,40 @@ impl Predicate {
     /// That all of these comparisons hold.
     pub fn all(terms: impl IntoIterator<Item = Term>) -> Self {
         Self { terms: terms.into_iter().collect(), ..Self::default() }
+    }
+
+    /// That one of these predicates holds: of none, none does.
+    pub fn any(predicates: impl IntoIterator<Item = Self>) -> Self {
+        Self { any: vec![predicates.into_iter().collect()], ..Self::default() }
+    }
+
+    /// That a column lacks its value, or has one.
+    pub fn null(test: NullTest) -> Self {
+        Self { nulls: vec![test], ..Self::default() }
+    }
+
+    /// That `other` holds too.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.terms.extend(other.terms);
+        self.nulls.extend(other.nulls);
+        self.any.extend(other.any);
+        self
+    }
+
+    /// Comparisons, all of which are to hold.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// Columns that are to have a value, or are to lack it.
+    pub fn nulls(&self) -> &[NullTest] {
+        &self.nulls
+    }
+
+    /// Lists of predicates, of each of which one is to hold.
+    pub fn alternatives(&self) -> impl Iterator<Item = &[Self]> {
+        self.any.iter().map(Vec::as_slice)
     }
 
     /// Calls `visit` with each column that it asks for, once for each time.

@@ -6,7 +6,7 @@ mod plan;
 mod projection;
 mod rows;
 
-pub use error::ColumnError;
+pub use error::{ColumnError, ScanError};
 pub use filter::Filter;
 pub use plan::ScanPlan;
 pub use projection::Projection;

@@ -130,23 +130,21 @@ fn nulls_and_alternatives_choose_rows() {
         let kept = predicate.filter(&rows, |id| usize::try_from(id.0 - 1).ok()).unwrap();
         kept.column(1).as_primitive::<arrow_array::types::Int32Type>().values().to_vec()
     };
-    let null = |column, is_null| Predicate {
-        nulls: vec![NullTest { column: ColumnId(column), is_null }],
-        ..Predicate::default()
-    };
+    let null = |column, is_null| Predicate::null(NullTest { column: ColumnId(column), is_null });
     assert_eq!(kept(&null(1, true)), [1, 3]);
     assert_eq!(kept(&null(1, false)), [0, 2, 4]);
     assert_eq!((kept(&null(2, true)), kept(&null(2, false)).len()), (vec![], 5));
     assert_eq!((kept(&null(3, true)).len(), kept(&null(3, false))), (5, vec![]));
     let term = |column, op, value: i64| Term { column: ColumnId(column), op, value: value.into() };
-    let either = |any: Vec<Predicate>| Predicate { any: vec![any], ..Predicate::default() };
+    let either = |any: Vec<Predicate>| Predicate::any(any);
     assert_eq!(kept(&either(vec![null(1, true), Predicate::all([term(1, Op::Greater, 3)])])), [1, 3, 4]);
     assert_eq!(kept(&either(vec![Predicate::all([term(1, Op::Less, 3)]), Predicate::default()])), [0, 1, 2, 3, 4]);
     assert_eq!(kept(&either(vec![])), [0; 0]);
     let mut both = either(vec![null(1, true), Predicate::all([term(1, Op::Greater, 3)])]);
-    both.terms.push(term(2, Op::Less, 4));
+    both = both.and(Predicate::all([term(2, Op::Less, 4)]));
     assert_eq!(kept(&both), [1, 3]);
-    both.any.push(vec![Predicate::all([term(2, Op::Equal, 3)]), Predicate::all([term(2, Op::Equal, 2)])]);
+    let [three, two] = [3, 2].map(|value| Predicate::all([term(2, Op::Equal, value)]));
+    both = both.and(Predicate::any([three, two]));
     assert_eq!(kept(&both), [3]);
     let mut asked = Vec::new();
     both.visit_columns(&mut |column| asked.push(column.0));
@@ -229,7 +227,8 @@ fn the_range_of_keys_has_all_that_are_wanted() {
         };
         let mut predicate = some(4);
         if alternatives {
-            predicate.any = vec![vec![some(3), some(3)], vec![some(2), some(4), some(3)]];
+            let one_of = Predicate::any([some(3), some(3)]);
+            predicate = predicate.and(one_of).and(Predicate::any([some(2), some(4), some(3)]));
         }
         let range = encoder.range(&[ColumnId(1), ColumnId(2)], &predicate);
         for row in 0..rows.num_rows() {

@@ -71,7 +71,7 @@ fn a_filter_that_is_nested_too_deep_is_refused() {
     let tail = shop.open();
     for filter in [nested(101), nested(102), nested(200_000), id(Op::Equal, 0).and(nested(101))] {
         let refused = tail.scan(table, tail.watermark(), filter.clone());
-        assert!(matches!(refused, Err(Error::Column(ColumnError::TooDeep { max: 100 }))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::FilterTooDeep { max: 100 })), "{refused:?}");
     }
     drop(tail);
     // Side by side they are not nested, in whichever order.

@@ -160,8 +160,8 @@ impl History {
             let what = format!("none of {} states: not the first: {first}; nor the last: {last}", self.states.len());
             return Err(Failure::new(check, what));
         };
-        marks::hit_if(found + 1 < self.states.len(), "recovery: batches that nobody was told of are gone");
-        marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
+        marks::hit_if(found + 1 < self.states.len(), "recovery: batches without an answer are gone");
+        marks::hit_if(found > 0, "recovery: batches without an answer are there");
         let models = self.states.swap_remove(found);
         self.begin_anew(models);
         self.foreign.check_written(engine)?;

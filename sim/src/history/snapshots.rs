@@ -363,8 +363,8 @@ impl History {
         for name in snapshot_files(&self.world.disk) {
             marks::hit_if(name.starts_with("building-"), "recovery: a snapshot was being built");
             marks::hit_if(name.starts_with("receiving-"), "recovery: a snapshot was being received");
-            let is_nobodys = name.starts_with("snapshot-") && !registered.contains(&name);
-            marks::hit_if(is_nobodys, "recovery: a snapshot is nobody's");
+            let is_left_over = name.starts_with("snapshot-") && !registered.contains(&name);
+            marks::hit_if(is_left_over, "recovery: a snapshot is not registered");
         }
     }
 

@@ -130,13 +130,13 @@ fn no_block_with_a_wanted_row_is_skipped() {
                 let mut predicate = Predicate::all((0..rng.usize(1..3)).filter_map(|_| term(rng)));
                 if rng.u8(..4) == 0 {
                     let test = NullTest { column: ColumnId(rng.i32(1..5)), is_null: rng.bool() };
-                    predicate.nulls.push(test);
+                    predicate = predicate.and(Predicate::null(test));
                 }
                 predicate
             };
             let mut predicate = some(&mut rng);
             if rng.bool() {
-                predicate = Predicate { any: vec![vec![predicate, some(&mut rng)]], ..Predicate::default() };
+                predicate = Predicate::any([predicate, some(&mut rng)]);
             }
             skipped += check_skipping(&rows, &object, &footer, &predicate);
         }
@@ -164,7 +164,7 @@ fn sorted_by_first(rows: &Rows) -> Rows {
 fn check_skipping(rows: &Rows, object: &WrittenObject, footer: &Arc<Footer>, predicate: &Predicate) -> usize {
     let mut request = ScanRequest::new(rows.batch.schema(), 0..object.meta.blocks.len());
     request.predicate = predicate.clone();
-    request.bloom_filters = predicate.terms.len() == 1;
+    request.bloom_filters = predicate.terms().len() == 1;
     let given = read(footer, &object.meta, &object.bytes, request).unwrap();
     for (number, block) in object.meta.blocks.iter().enumerate() {
         if given.iter().any(|batch| batch.block == number) {
@@ -237,7 +237,7 @@ fn bloom_filters_rule_out_row_groups() {
         let key = rng.i64(0..120_000);
         let mut request = ScanRequest::new(Arc::clone(&schema), 0..object.meta.blocks.len());
         let value = Value::Integer(key.into());
-        request.predicate.terms = vec![Term { column: ColumnId(1), op: Op::Equal, value }];
+        request.predicate = Predicate::all([Term { column: ColumnId(1), op: Op::Equal, value }]);
         (request.bloom_filters, request.positions) = (true, true);
         let batches = read(&footer, &object.meta, &object.bytes, request).unwrap();
         for batch in &batches {
@@ -459,6 +459,7 @@ fn filters_take_two_bytes_a_row_at_most() {
     );
     let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
     let mut request = ScanRequest::new(schema([rows.batch.schema().field(1).clone()]), [0]);
-    request.predicate.terms = vec![Term { column: ColumnId(1), op: Op::Greater, value: Value::Integer(i128::MAX) }];
+    request.predicate =
+        Predicate::all([Term { column: ColumnId(1), op: Op::Greater, value: Value::Integer(i128::MAX) }]);
     assert_eq!(Scan::new(&footer(&object), &object.meta, request).unwrap().ahead().count(), 0);
 }

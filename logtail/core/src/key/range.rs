@@ -33,9 +33,9 @@ impl KeyEncoder {
 
     /// The keys of which `predicate` and the comparisons `outer` may hold.
     fn range_within(&self, columns: &[ColumnId], predicate: &Predicate, outer: &[&Term]) -> KeyRange {
-        let terms: Vec<&Term> = outer.iter().copied().chain(&predicate.terms).collect();
+        let terms: Vec<&Term> = outer.iter().copied().chain(predicate.terms()).collect();
         let within = |own: &Predicate| self.range_within(columns, own, &terms);
-        let any = predicate.any.iter().map(|any| any.iter().map(within).collect());
+        let any = predicate.alternatives().map(|any| any.iter().map(within).collect());
         KeyRange { span: self.span(columns, &terms), any: any.collect() }
     }
 

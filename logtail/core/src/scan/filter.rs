@@ -1,6 +1,9 @@
 //! `Filter`: the rows that a scan gives.
 
-use super::{error::ColumnError, projection::find};
+use super::{
+    error::{ColumnError, ScanError},
+    projection::find,
+};
 use crate::{
     catalog::{ColumnRef, TableSchema},
     predicate::{NullTest, Op, Predicate, Term, Value},
@@ -91,21 +94,22 @@ impl Filter {
     /// The same by the ids of the columns of a table.
     ///
     /// # Errors
-    /// [`ColumnError`]: a column that the table does not have, a value of another type than the column's, or too many
+    /// [`ScanError`]: a column that the table does not have, a value of another type than the column's, or too many
     /// unions in each other.
-    pub fn resolve(&self, schema: &TableSchema) -> Result<Predicate, ColumnError> {
+    pub fn resolve(&self, schema: &TableSchema) -> Result<Predicate, ScanError> {
         let mut predicate = Predicate::default();
         for condition in &self.conditions {
-            match condition {
-                Condition::Compares(column, op, value) => predicate.terms.push(term(schema, column, *op, value)?),
+            predicate = predicate.and(match condition {
+                Condition::Compares(column, op, value) => Predicate::all([term(schema, column, *op, value)?]),
                 Condition::IsNull(column, is_null) => {
-                    predicate.nulls.push(NullTest { column: find(schema, column)?.id, is_null: *is_null });
+                    Predicate::null(NullTest { column: find(schema, column)?.id, is_null: *is_null })
                 }
                 Condition::Any(any) => {
-                    predicate.any.push(any.iter().map(|own| own.resolve(schema)).collect::<Result<_, _>>()?);
+                    let any = any.iter().map(|own| own.resolve(schema)).collect::<Result<Vec<_>, _>>()?;
+                    Predicate::any(any)
                 }
-                Condition::TooDeep => return Err(ColumnError::TooDeep { max: DEPTH_MAX }),
-            }
+                Condition::TooDeep => return Err(ScanError::FilterTooDeep { max: DEPTH_MAX }),
+            });
         }
         Ok(predicate)
     }

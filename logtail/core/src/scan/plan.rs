@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-use super::{error::ColumnError, filter::Filter, projection::Projection};
+use super::{error::ScanError, filter::Filter, projection::Projection};
 use crate::{
     block_meta::BlockMeta,
     catalog::{Column, TableSchema},
@@ -33,8 +33,8 @@ impl ScanPlan {
     /// A plan by the table's schema at the time that is read.
     ///
     /// # Errors
-    /// [`ColumnError`].
-    pub fn new(schema: &TableSchema, projection: &Projection, filter: &Filter) -> Result<Self, ColumnError> {
+    /// [`ScanError`].
+    pub fn new(schema: &TableSchema, projection: &Projection, filter: &Filter) -> Result<Self, ScanError> {
         let predicate = filter.resolve(schema)?;
         let given = projection.resolve(schema)?;
         let mut asked = BTreeSet::new();

@@ -58,14 +58,14 @@ enum Phase {
     Encoded(Vec<(ObjectMeta, Bytes)>),
     /// The intent has this index in the log.
     Intended(u64, Vec<(ObjectMeta, Bytes)>),
-    /// Objects that are not put yet; with the number of those of which the put is somebody's.
+    /// Objects that are not put yet, and how many are being put.
     Putting(VecDeque<(Name, Bytes)>, usize),
     /// All rows are there, and are to be committed.
     Complete,
-    /// A check beside commits is somebody's: of what it will say.
+    /// The caller makes a check beside commits; with what is known once it allows the load.
     Checking(Checked),
     Checked(Checked),
-    /// The check under the seal is somebody's: of what was known before.
+    /// The caller makes a check under the seal; with what was known before.
     CatchingUp(Checked),
     CaughtUp(Option<Checked>),
     /// The record has this index in the log.
