@@ -80,14 +80,11 @@ impl Encoder {
             }
             let Some(rows) = &mut self.rows else { break };
             if let Some(batch) = rows.next_batch()? {
-                let objects = &mut self.objects;
-                match &mut self.pacer {
-                    Some(pacer) => pacer.work(|| objects.write(batch))?,
-                    None => objects.write(batch)?,
-                }
+                self.pacer.iter_mut().for_each(Pacer::begin);
+                self.objects.write(batch, &mut || self.pacer.iter_mut().for_each(Pacer::pause))?;
                 continue;
             }
-            self.objects.finish_all()?;
+            self.objects.finish_all(&mut || self.pacer.iter_mut().for_each(Pacer::pause))?;
             if let Some(rows) = self.rows.take() {
                 self.transfer = rows.into_transfer()?;
             }
@@ -106,8 +103,8 @@ impl Encoder {
 /// [`Error::Write`] for rows that objects cannot have.
 pub(crate) fn encode_run(run: &SortedRun, first: ObjectId, options: &WriteOptions) -> Result<Vec<(ObjectMeta, Bytes)>> {
     let mut objects = Objects::new(first, run.schema(), true, options);
-    run.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
-    objects.finish_all()?;
+    run.run(|batch| Ok::<_, Error>(objects.write(batch, &mut || {})?))?;
+    objects.finish_all(&mut || {})?;
     Ok(objects.written.into())
 }
 
@@ -155,7 +152,8 @@ impl Objects {
         self
     }
 
-    fn write(&mut self, batch: SortedBatch) -> Result<(), WriteError> {
+    /// `between` is called between pieces of the work.
+    fn write(&mut self, batch: SortedBatch, between: &mut dyn FnMut()) -> Result<(), WriteError> {
         let mut waiting = VecDeque::from([batch]);
         while let Some(batch) = waiting.pop_front() {
             let writer = match &mut self.writer {
@@ -166,7 +164,7 @@ impl Objects {
                     none.insert(self.memory.iter().fold(writer, ObjectWriter::reusing))
                 }
             };
-            writer.write(&batch.rows, batch.commits.as_ref())?;
+            writer.write_in_pieces(&batch.rows, batch.commits.as_ref(), between)?;
             let is_full = writer.is_full();
             self.given += batch.rows.num_rows();
             self.recent.push_back(batch);
@@ -174,25 +172,25 @@ impl Objects {
                 self.recent.pop_front();
             }
             if is_full {
-                self.finish()?.into_iter().rev().for_each(|batch| waiting.push_front(batch));
+                self.finish(between)?.into_iter().rev().for_each(|batch| waiting.push_front(batch));
             }
         }
         Ok(())
     }
 
     /// Ends all objects.
-    fn finish_all(&mut self) -> Result<(), WriteError> {
+    fn finish_all(&mut self, between: &mut dyn FnMut()) -> Result<(), WriteError> {
         while self.writer.is_some() {
-            let left = self.finish()?;
-            left.into_iter().try_for_each(|batch| self.write(batch))?;
+            let left = self.finish(between)?;
+            left.into_iter().try_for_each(|batch| self.write(batch, between))?;
         }
         Ok(())
     }
 
     /// Ends an object. Returns the rows that it left out.
-    fn finish(&mut self) -> Result<Vec<SortedBatch>, WriteError> {
+    fn finish(&mut self, between: &mut dyn FnMut()) -> Result<Vec<SortedBatch>, WriteError> {
         let Some(writer) = self.writer.take() else { return Ok(Vec::new()) };
-        let object = writer.finish()?;
+        let object = writer.finish_in_pieces(between)?;
         let mut left = self.given - object.meta.rows() as usize;
         let ObjectId { nonce, number } = self.spec.id;
         self.spec.id = ObjectId { nonce, number: number + 1 };

@@ -15,6 +15,8 @@ use crate::shared::Shared;
 
 /// Commits that were seen this long ago are over.
 const QUIET: Duration = Duration::from_millis(100);
+/// Pauses are for so much work at least, or waking up would take longer than they do.
+const WORK_MIN: Duration = Duration::from_micros(100);
 /// The longest pause: one that is longer would make a flush deaf to what changes.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -66,28 +68,38 @@ pub(crate) struct Pacer {
     table: TableId,
     pace: Pace,
     hurry: Hurry,
+    /// Since when it has worked without a pause.
+    since: Duration,
 }
 
 impl Pacer {
     pub(crate) fn new(shared: &Arc<Shared>, table: TableId, hurry: &Hurry) -> Self {
         let pace = Pace::new(shared.options.flush_share, shared.counts.transactions.get());
-        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone() }
+        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone(), since: shared.monotonic() }
     }
 
-    /// Does a piece of work, and pauses if it has to.
-    pub(crate) fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    /// Work begins, after something was waited for.
+    pub(crate) fn begin(&mut self) {
+        self.since = self.shared.monotonic();
+    }
+
+    /// A piece of work has ended. Pauses if it has to, once there is something to pause for.
+    pub(crate) fn pause(&mut self) {
         let shared = &self.shared;
-        let began = shared.monotonic();
-        let done = work();
         let now = shared.monotonic();
+        let worked = now.saturating_sub(self.since);
+        if worked < WORK_MIN {
+            return;
+        }
         let commits = shared.counts.transactions.get();
         let is_scarce = shared.memory_bound().is_scarce(shared.state.table(self.table).as_deref());
-        let pause = self.pace.pause(now, now.saturating_sub(began), commits, is_scarce);
+        let pause = self.pace.pause(now, worked, commits, is_scarce);
+        self.since = now;
         if !pause.is_zero() && !self.hurry.is_set() {
             shared.counts.pauses.add(1);
             thread::sleep(pause);
+            self.begin();
         }
-        done
     }
 }
 

@@ -22,15 +22,15 @@ pub(crate) enum Sorting {
 impl Sorting {
     /// On a thread with this pace, if there may be one.
     pub(crate) fn begin(job: SortJob, pacer: Option<Pacer>) -> Result<Self> {
-        let Some(mut pacer) = pacer else { return Ok(Self::Here(Box::new(job.sort()))) };
+        let Some(mut pacer) = pacer else { return Ok(Self::Here(Box::new(job.sort(&mut || {})))) };
         let ahead = Ahead::spawn("logtail-sort", AHEAD, move |sender| {
-            // One piece, whatever its length: there is no pause before its end.
-            let mut sorted = pacer.work(|| job.sort());
-            while let Some(batch) = pacer.work(|| sorted.next_batch()).transpose() {
+            let mut sorted = job.sort(&mut || pacer.pause());
+            while let Some(batch) = sorted.next_batch(&mut || pacer.pause()).transpose() {
                 let is_last = batch.is_err();
                 if sender.send(batch).is_err() || is_last {
                     break;
                 }
+                pacer.begin();
             }
             sorted.into_transfer()
         });
@@ -40,7 +40,7 @@ impl Sorting {
     /// The rows of the next block; `None` behind the last.
     pub(crate) fn next_batch(&mut self) -> Result<Option<SortedBatch>> {
         let next = match self {
-            Self::Here(rows) => rows.next_batch(),
+            Self::Here(rows) => rows.next_batch(&mut || {}),
             Self::Ahead(ahead) => ahead.wait().transpose(),
         };
         Ok(next?)

@@ -137,13 +137,20 @@ impl Encoding {
 
 impl RowGroup {
     /// Encodes rows of all columns. A block's rows come in one or several calls, and no call has rows of two blocks.
-    pub(crate) fn write(&mut self, schema: &Schema, columns: &[ArrayRef]) -> Result<(), ParquetError> {
+    /// `between` is called behind each column.
+    pub(crate) fn write(
+        &mut self,
+        schema: &Schema,
+        columns: &[ArrayRef],
+        between: &mut dyn FnMut(),
+    ) -> Result<(), ParquetError> {
         let mut writers = self.writers.iter_mut();
         for (field, column) in schema.fields().iter().zip(columns) {
             for leaf in compute_leaves(field, column)? {
                 let writer = writers.next().ok_or_else(|| ParquetError::General("more leaves than columns".into()))?;
                 writer.write(&leaf)?;
             }
+            between();
         }
         Ok(())
     }
@@ -167,17 +174,21 @@ impl RowGroup {
     }
 
     /// Appends the row group to the object, which will be full with `object_bytes`. Its number of blocks, and the
-    /// checksums of its columns.
+    /// checksums of its columns. `between` is called behind each column.
     pub(crate) fn finish(
         self,
         file: &mut SerializedFileWriter<ObjectBytes>,
         object_bytes: u64,
+        between: &mut dyn FnMut(),
     ) -> Result<(u16, Vec<ColumnChecksums>), WriteError> {
         let Self { writers, pages, blocks, .. } = self;
-        let mut chunks = writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
-        for chunk in &mut chunks {
-            check_pages(chunk, blocks)?;
-            shrink_bloom_filter(chunk);
+        let mut chunks = Vec::with_capacity(writers.len());
+        for writer in writers {
+            let mut chunk = writer.close()?;
+            check_pages(&chunk, blocks)?;
+            shrink_bloom_filter(&mut chunk);
+            chunks.push(chunk);
+            between();
         }
         let filters = chunks.iter().filter_map(|chunk| chunk.close().bloom_filter.as_ref());
         let filters: usize = filters.map(|filter| filter.num_blocks() * FILTER_BLOCK + FILTER_HEADER_MAX).sum();
@@ -185,6 +196,7 @@ impl RowGroup {
         let mut group = file.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
+            between();
         }
         let group = group.close()?;
         file.flush().map_err(|error| ParquetError::External(error.into()))?;

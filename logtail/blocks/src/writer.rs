@@ -136,6 +136,20 @@ impl ObjectWriter {
         rows: &RecordBatch,
         commits: impl Into<Option<&'c Int64Array>>,
     ) -> Result<(), WriteError> {
+        self.write_in_pieces(rows, commits, &mut || {})
+    }
+
+    /// As [`ObjectWriter::write`], in pieces of a fraction of a millisecond, unless values are large: those of a column.
+    /// `between` is called between them.
+    ///
+    /// # Errors
+    /// As [`ObjectWriter::write`].
+    pub fn write_in_pieces<'c>(
+        &mut self,
+        rows: &RecordBatch,
+        commits: impl Into<Option<&'c Int64Array>>,
+        between: &mut dyn FnMut(),
+    ) -> Result<(), WriteError> {
         let commits = commits.into();
         check_commits(if self.schema.has_commits { rows.num_rows() } else { 0 }, commits)?;
         let commits = commits.map(|commits| Arc::new(commits.clone()) as ArrayRef);
@@ -146,7 +160,7 @@ impl ObjectWriter {
             self.pending.push_back(rows);
         }
         while self.pending_rows >= BLOCK_ROWS && !self.is_full() {
-            self.write_pending()?;
+            self.write_pending(between)?;
         }
         Ok(())
     }
@@ -170,11 +184,19 @@ impl ObjectWriter {
     ///
     /// # Errors
     /// [`WriteError::Empty`] without rows.
-    pub fn finish(mut self) -> Result<WrittenObject, WriteError> {
+    pub fn finish(self) -> Result<WrittenObject, WriteError> {
+        self.finish_in_pieces(&mut || {})
+    }
+
+    /// As [`ObjectWriter::finish`], in pieces as [`ObjectWriter::write_in_pieces`] has them.
+    ///
+    /// # Errors
+    /// As [`ObjectWriter::finish`].
+    pub fn finish_in_pieces(mut self, between: &mut dyn FnMut()) -> Result<WrittenObject, WriteError> {
         while self.pending_rows > 0 && !self.is_full() {
-            self.write_pending()?;
+            self.write_pending(between)?;
         }
-        self.end_group()?;
+        self.end_group(between)?;
         if self.blocks.is_empty() {
             return Err(WriteError::Empty);
         }
@@ -201,7 +223,7 @@ impl ObjectWriter {
     }
 
     /// Writes a block of the pending rows: all of them, as many as a block has, or fewer where they are too large.
-    fn write_pending(&mut self) -> Result<(), WriteError> {
+    fn write_pending(&mut self, between: &mut dyn FnMut()) -> Result<(), WriteError> {
         let rows = self.take_pending()?;
         let piece_bytes = (self.options.row_group_bytes / 16).clamp(*PIECE_BYTES.start(), *PIECE_BYTES.end());
         let piece_rows = rows_of(&rows, piece_bytes);
@@ -209,7 +231,7 @@ impl ObjectWriter {
         while start < rows.num_rows() {
             let piece = rows.slice(start, piece_rows.min(rows.num_rows() - start));
             start += piece.num_rows();
-            if self.write_piece(&piece, &rows)? {
+            if self.write_piece(&piece, &rows, between)? {
                 break;
             }
         }
@@ -221,7 +243,7 @@ impl ObjectWriter {
         self.end_block();
         // It is full where the block has ended early, so all blocks of a row group but its last have as many rows.
         if self.group.as_ref().is_some_and(|group| group.is_full(&self.options)) {
-            self.end_group()?;
+            self.end_group(between)?;
         }
         Ok(())
     }
@@ -247,13 +269,18 @@ impl ObjectWriter {
     }
 
     /// Writes rows of the open block, of which `block` are all. Whether the block must end with them.
-    fn write_piece(&mut self, rows: &RecordBatch, block: &RecordBatch) -> Result<bool, WriteError> {
+    fn write_piece(
+        &mut self,
+        rows: &RecordBatch,
+        block: &RecordBatch,
+        between: &mut dyn FnMut(),
+    ) -> Result<bool, WriteError> {
         let keys = self.keys_of(rows)?;
         let group = match &mut self.group {
             Some(group) => group,
             none => none.insert(self.encoding.row_group(block.columns())?),
         };
-        group.write(&self.schema.arrow, rows.columns())?;
+        group.write(&self.schema.arrow, rows.columns(), between)?;
         let commits = rows.columns().last().filter(|_| self.schema.has_commits);
         let commits = commits.and_then(|column| column.as_primitive_opt::<Int64Type>());
         self.block.add(u32::try_from(rows.num_rows()).unwrap_or(u32::MAX), keys, commits);
@@ -290,9 +317,9 @@ impl ObjectWriter {
         self.group.iter_mut().for_each(RowGroup::end_block);
     }
 
-    fn end_group(&mut self) -> Result<(), WriteError> {
+    fn end_group(&mut self, between: &mut dyn FnMut()) -> Result<(), WriteError> {
         if let Some(group) = self.group.take() {
-            let (blocks, columns) = group.finish(&mut self.file, self.options.object_bytes)?;
+            let (blocks, columns) = group.finish(&mut self.file, self.options.object_bytes, between)?;
             self.checksums.push(blocks, &columns);
         }
         Ok(())

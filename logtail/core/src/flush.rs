@@ -2,6 +2,7 @@
 
 mod encode;
 mod gather;
+mod incremental_sort;
 mod moved;
 mod parts;
 mod policy;

@@ -52,13 +52,18 @@ impl Sources {
         }
     }
 
-    /// A batch of the rows, of which `columns` gives those of a source.
+    /// A batch of the rows, of which `columns` gives those of a source. `between` is called behind each column.
     pub(crate) fn batch<'a>(
         &self,
         schema: &SchemaRef,
         columns: impl Fn(u32) -> &'a [ArrayRef],
+        between: &mut dyn FnMut(),
     ) -> Result<RecordBatch, ArrowError> {
-        let column = |at: usize| self.gather(|source| &columns(source)[at]);
+        let column = |at: usize| {
+            let column = self.gather(|source| &columns(source)[at]);
+            between();
+            column
+        };
         let columns = (0..schema.fields().len()).map(column).collect::<Result<_, _>>()?;
         RecordBatch::try_new(SchemaRef::clone(schema), columns)
     }

@@ -1,11 +1,11 @@
 //! `SortJob`: the rows of memtables in the order of an object.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::ArrowError;
 
-use super::gather::Sources;
+use super::{gather::Sources, incremental_sort::IncrementalSort};
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
@@ -43,7 +43,7 @@ pub struct SortedRows {
     sources: Vec<Source>,
     /// Of each source, when its rows were committed.
     commits: Vec<ArrayRef>,
-    rows: Vec<Row>,
+    rows: IncrementalSort,
     /// How many of them were given.
     given: usize,
     transfer: Transfer,
@@ -93,13 +93,11 @@ impl SortJob {
         &self.schema
     }
 
-    /// Sorts.
-    pub fn sort(self) -> SortedRows {
-        let mut rows = self.rows();
-        if self.keyed {
-            // In the order of the commits; so of a key's versions the older ones stay first.
-            sort(&mut rows, |row| self.sources[row.source as usize].key(row));
-        }
+    /// Begins to sort. `between` is called between pieces of the work, which take a fraction of a millisecond each: who
+    /// sorts beside those that must not wait gives way there.
+    pub fn sort(self, between: &mut dyn FnMut()) -> SortedRows {
+        let rows = self.rows(between);
+        let rows = if self.keyed { IncrementalSort::new(rows) } else { IncrementalSort::of_sorted(rows) };
         let mut ends: Vec<(RowsetId, u32)> = Vec::new();
         for source in &self.sources {
             match ends.last_mut() {
@@ -119,7 +117,7 @@ impl SortJob {
     }
 
     /// The rows that are not dead below the horizon, in the order of their commits.
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&self, between: &mut dyn FnMut()) -> Vec<Row> {
         let horizon = if mutants::is_on(Mutant::HistoryDropped) { Timestamp::MAX } else { self.horizon };
         let count = self.sources.iter().map(|source| source.chunk.end() - source.chunk.first());
         let mut rows = Vec::with_capacity(count.sum::<u32>() as usize);
@@ -131,7 +129,11 @@ impl SortJob {
                     let prefix = if self.keyed { prefix(source.chunk.key(position).unwrap_or_default()) } else { 0 };
                     rows.push(Row { prefix, source: number, at: position - first });
                 }
+                if (position - first) % BLOCK_ROWS_MAX == BLOCK_ROWS_MAX - 1 {
+                    between();
+                }
             }
+            between();
         }
         rows
     }
@@ -144,19 +146,24 @@ impl Source {
 }
 
 impl SortedRows {
-    /// The rows of the next block; `None` behind the last.
+    /// The rows of the next block; `None` behind the last. `between` is called as by [`SortJob::sort`].
     ///
     /// # Errors
     /// Those of Arrow.
-    pub fn next_batch(&mut self) -> Result<Option<SortedBatch>, ArrowError> {
+    pub fn next_batch(&mut self, between: &mut dyn FnMut()) -> Result<Option<SortedBatch>, ArrowError> {
         let block = self.given..self.rows.len().min(self.given + BLOCK_ROWS_MAX as usize);
         if block.is_empty() {
             return Ok(None);
         }
+        // Of a key's versions the older ones come first: the sources are in the order of the commits.
+        let key = |row: Row| self.sources[row.source as usize].key(row);
+        let rows = &self.rows.first(block.end, &key, between)[block.clone()];
+        note_positions(&mut self.transfer, &self.sources, rows, self.given);
         self.given = block.end;
-        self.note_positions(block.clone());
-        let sources = Sources::of(&self.rows[block]);
-        let rows = sources.batch(self.schema.arrow(), |source| self.sources[source as usize].chunk.columns())?;
+        let sources = Sources::of(rows);
+        between();
+        let columns = |source: u32| self.sources[source as usize].chunk.columns();
+        let rows = sources.batch(self.schema.arrow(), columns, between)?;
         let commits = sources.gather(|source| &self.commits[source as usize])?;
         Ok(Some(SortedBatch { rows, commits: Some(commits.to_data().into()) }))
     }
@@ -166,13 +173,14 @@ impl SortedRows {
     pub fn into_transfer(self) -> Transfer {
         self.transfer
     }
+}
 
-    fn note_positions(&mut self, block: Range<usize>) {
-        // A flush has no more rows than 32 bits number.
-        for (position, row) in (u32::try_from(block.start).unwrap_or(u32::MAX)..).zip(&self.rows[block]) {
-            let source = &self.sources[row.source as usize];
-            self.transfer.set(RowId { rowset: source.memtable, row: source.chunk.first() + row.at }, position);
-        }
+/// Notes where rows are: `rows` are those from position `start` on.
+fn note_positions(transfer: &mut Transfer, sources: &[Source], rows: &[Row], start: usize) {
+    // A flush has no more rows than 32 bits number.
+    for (position, row) in (u32::try_from(start).unwrap_or(u32::MAX)..).zip(rows) {
+        let source = &sources[row.source as usize];
+        transfer.set(RowId { rowset: source.memtable, row: source.chunk.first() + row.at }, position);
     }
 }
 
@@ -187,7 +195,7 @@ pub(crate) fn sort<'k>(rows: &mut [Row], key: impl Fn(Row) -> &'k [u8]) {
 
 impl Row {
     /// Sorts as the rows stand in their sources.
-    fn rank(self) -> u64 {
+    pub(crate) fn rank(self) -> u64 {
         u64::from(self.source) << 32 | u64::from(self.at)
     }
 }

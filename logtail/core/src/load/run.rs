@@ -142,8 +142,8 @@ impl SortedRun {
     /// Those of `write`, and of Arrow.
     pub fn run<E: From<ArrowError>>(&self, mut write: impl FnMut(SortedBatch) -> Result<(), E>) -> Result<(), E> {
         for rows in self.rows.chunks(BLOCK_ROWS_MAX as usize) {
-            let rows =
-                Sources::of(rows).batch(self.schema.arrow(), |source| self.batches[source as usize].columns())?;
+            let columns = |source: u32| self.batches[source as usize].columns();
+            let rows = Sources::of(rows).batch(self.schema.arrow(), columns, &mut || {})?;
             write(SortedBatch { rows, commits: None })?;
         }
         Ok(())

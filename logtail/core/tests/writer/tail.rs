@@ -269,8 +269,8 @@ impl Tail {
     fn encode(&mut self, job: EncodeJob, object_rows: usize) {
         let (table, version, first) = (job.table, job.sort.schema().version(), job.first);
         let keyed = job.sort.schema().key_columns().is_some();
-        let (mut rows, mut sorted) = (Vec::new(), job.sort.sort());
-        while let Some(SortedBatch { rows: batch, commits }) = sorted.next_batch().expect("rows are sorted") {
+        let (mut rows, mut sorted) = (Vec::new(), job.sort.sort(&mut || {}));
+        while let Some(SortedBatch { rows: batch, commits }) = sorted.next_batch(&mut || {}).expect("rows are sorted") {
             let commits = commits.expect("rows of a flush have them");
             let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
             rows.extend(rows_of(&batch).into_iter().zip(commits));
