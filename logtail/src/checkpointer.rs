@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logboom_logtail_core::{
     log::Refusal,
+    store::Urgency,
     writer::{CheckpointKind, CheckpointStep, Checkpointing, FlushError},
 };
 
@@ -38,7 +39,7 @@ fn run(shared: &Shared, checkpoint: &mut Checkpointing, mut wait: impl FnMut() -
                 checkpoint.encoded(object.meta, object.bytes);
             }
             Ok(CheckpointStep::Put { name, bytes }) => {
-                let put = Put::begin(shared.store.objects(), name, bytes);
+                let put = Put::begin(shared.store.objects(), name, bytes, Urgency::Background);
                 let outcome = loop {
                     match put.outcome() {
                         Some(outcome) => break outcome,

@@ -6,6 +6,7 @@ use logboom_logtail_core::{
     TableId,
     flush::FlushParts,
     log::Refusal,
+    store::Urgency,
     writer::{Flush, FlushError, FlushStep},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     encode::EncodedNext,
     encoding::Encoding,
     error::{Error, Result},
-    pace::Hurry,
+    pace::{Hurry, Pacer},
     put::Put,
     shared::Shared,
 };
@@ -30,6 +31,7 @@ pub struct Flushing {
     put: Option<Put>,
     objects_put: usize,
     hurry: Hurry,
+    pacer: Pacer,
 }
 
 /// How far a flush is.
@@ -54,14 +56,16 @@ impl Flushing {
     pub(crate) fn begin(shared: &Arc<Shared>, table: TableId, parts: FlushParts) -> Option<Self> {
         let horizon = shared.horizon_now();
         let flush = shared.writer().begin_flush(table, parts, horizon)?;
+        let hurry = Hurry::default();
         Some(Self {
+            pacer: Pacer::new(shared, table, &hurry),
             shared: Arc::clone(shared),
             flush: Some(flush),
             encoding: None,
             waits_for: None,
             put: None,
             objects_put: 0,
-            hurry: Hurry::default(),
+            hurry,
         })
     }
 
@@ -123,7 +127,10 @@ impl Flushing {
                 let reads = self.encoding.as_ref().is_some_and(Encoding::reads);
                 self.waits_for = Some(if reads { FlushProgress::WaitsForStore } else { FlushProgress::WaitsForObject });
             }
-            Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
+            Ok(FlushStep::Put { name, bytes }) => {
+                let urgency = if self.pacer.gives_way() { Urgency::Background } else { Urgency::Now };
+                self.put = Some(Put::begin(self.shared.store.objects(), name, bytes, urgency));
+            }
             Ok(FlushStep::Done(_)) => {
                 self.shared.counts.flushes.add(1);
                 self.end();

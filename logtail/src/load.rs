@@ -14,6 +14,7 @@ use logboom_logtail_core::{
     TableId, Timestamp,
     load::{LoadCheck, LoadRun},
     log::Refusal,
+    store::Urgency,
     writer::{CommitError, Load as Steps, LoadStep},
 };
 
@@ -200,7 +201,7 @@ impl Load {
             let step = steps.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
             match step {
                 Ok(LoadStep::Put { name, bytes }) => {
-                    self.put = Some(Put::begin(self.shared.store.objects(), name, bytes));
+                    self.put = Some(Put::begin(self.shared.store.objects(), name, bytes, Urgency::Now));
                 }
                 Ok(LoadStep::Ready) => return self.go_on(),
                 Ok(LoadStep::Done(at)) => {

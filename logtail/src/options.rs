@@ -21,8 +21,9 @@ pub struct Options {
     /// The part of its time that each of the two threads of a flush works while transactions commit, above 0 and up to
     /// 1: it pauses for the rest, so that they do not wait for the processor and the disk. One thread sorts the rows,
     /// and the other encodes them; two tables are flushed at a time, so that flushes take up to four times the share of
-    /// a processor. Pauses come between pieces of work, and the sorting of all rows is one piece, as is a block. There
-    /// are none without commits, when rows take three quarters of the memory that they may, while somebody waits in
+    /// a processor. Pauses come between pieces of work, which take a fraction of a millisecond unless values are large.
+    /// Objects are put [in the background](logboom_logtail_core::store::Urgency) meanwhile. There are no pauses without
+    /// commits, when rows take three quarters of the memory that they may, while somebody waits in
     /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.4.
     pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.

@@ -16,7 +16,7 @@ use crate::shared::Shared;
 /// Commits that were seen this long ago are over.
 const QUIET: Duration = Duration::from_millis(100);
 /// Pauses are for so much work at least, or waking up would take longer than they do.
-const WORK_MIN: Duration = Duration::from_micros(100);
+const WORK_MIN: Duration = Duration::from_micros(50);
 /// The longest pause: one that is longer would make a flush deaf to what changes.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -91,15 +91,25 @@ impl Pacer {
         if worked < WORK_MIN {
             return;
         }
-        let commits = shared.counts.transactions.get();
-        let is_scarce = shared.memory_bound().is_scarce(shared.state.table(self.table).as_deref());
-        let pause = self.pace.pause(now, worked, commits, is_scarce);
         self.since = now;
-        if !pause.is_zero() && !self.hurry.is_set() {
-            shared.counts.pauses.add(1);
+        let pause = self.pause_for(now, worked);
+        if !pause.is_zero() {
+            self.shared.counts.pauses.add(1);
             thread::sleep(pause);
             self.begin();
         }
+    }
+
+    /// Whether work that is done now gives way to commits.
+    pub(crate) fn gives_way(&mut self) -> bool {
+        !self.pause_for(self.shared.monotonic(), WORK_MIN).is_zero()
+    }
+
+    fn pause_for(&mut self, now: Duration, worked: Duration) -> Duration {
+        let commits = self.shared.counts.transactions.get();
+        let memory = self.shared.state.table(self.table);
+        let is_scarce = self.shared.memory_bound().is_scarce(memory.as_deref()) || self.hurry.is_set();
+        self.pace.pause(now, worked, commits, is_scarce)
     }
 }
 

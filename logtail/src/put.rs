@@ -3,7 +3,7 @@
 use std::{sync::mpsc, time::Duration};
 
 use bytes::Bytes;
-use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Request, StoreError, StoreErrorKind};
+use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Request, StoreError, StoreErrorKind, Urgency};
 
 /// An object that is being put.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(crate) fn begin(store: &dyn ObjectStore, name: Name, bytes: Bytes) -> Self {
-        let request = Request::Put { name, bytes };
+    pub(crate) fn begin(store: &dyn ObjectStore, name: Name, bytes: Bytes, urgency: Urgency) -> Self {
+        let request = Request::Put { name, bytes, urgency };
         let (sender, outcome) = mpsc::channel();
         let closed = StoreError::new(&request, StoreErrorKind::Closed);
         store.submit(request, Box::new(move |outcome| _ = sender.send(outcome)));

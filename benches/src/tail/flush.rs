@@ -62,8 +62,9 @@ struct Rounds {
     encode: Vec<f64>,
     parquet: Vec<f64>,
     parquet_after: Vec<f64>,
-    p99_quiet: Vec<f64>,
+    p99_before: Vec<f64>,
     p99_flushing: Vec<f64>,
+    p99_after: Vec<f64>,
     /// Of the speed of flushes alone, what is left beside commits.
     speed_kept: Vec<f64>,
 }
@@ -88,7 +89,7 @@ impl Rounds {
         let orders = shop.create(format!("recent-{round}"), true)?;
         let window = Window::of_seconds(request.seconds);
         shop.release()?;
-        self.p99_quiet.push(commit(shop, orders, window, &AtomicBool::new(true))?);
+        self.p99_before.push(commit(shop, orders, window, &AtomicBool::new(true))?);
         let fill = |name: &str| -> Result<Vec<TableId>> {
             let tables = (0..FLUSHES).map(|number| shop.create(format!("{name}-{round}-{number}"), true));
             let tables = tables.collect::<Result<Vec<_>>>()?;
@@ -118,6 +119,8 @@ impl Rounds {
             p99
         });
         self.p99_flushing.push(p99?);
+        shop.release()?;
+        self.p99_after.push(commit(shop, orders, window, &AtomicBool::new(true))?);
         shop.flush(orders)
     }
 
@@ -132,18 +135,16 @@ impl Rounds {
         for (what, times) in lines {
             report.line(what, [("rows_per_s", rows / of(times))]);
         }
-        report.line("commits alone", [("p99_us", of(&self.p99_quiet))]);
+        report.line("commits alone", [("p99_us", of(&self.p99_before))]);
         report.line("commits beside a flush", [("p99_us", of(&self.p99_flushing))]);
-        let parquet: Vec<_> = self
-            .parquet
-            .iter()
-            .zip(&self.parquet_after)
-            .map(|(before, after)| f64::midpoint(*before, *after))
-            .collect();
+        report.line("commits alone, after", [("p99_us", of(&self.p99_after))]);
+        let parquet = mean(&self.parquet, &self.parquet_after);
+        let p99_alone = mean(&self.p99_before, &self.p99_after);
         report.figure("sorted_ratio", ratio(&parquet, &self.encode));
         report.figure("sorting_ratio", ratio(&parquet, &self.flush));
         report.figure("noise_ratio", ratio(&self.parquet, &self.parquet_after));
-        report.figure("commit_p99_ratio", ratio(&self.p99_flushing, &self.p99_quiet));
+        report.figure("commit_p99_ratio", ratio(&self.p99_flushing, &p99_alone));
+        report.figure("noise_commit_p99_ratio", ratio(&self.p99_after, &self.p99_before));
         report.figure("flush_speed_beside_commits", of(&self.speed_kept));
     }
 }
@@ -167,6 +168,11 @@ fn give_way(shop: &Shop, table: TableId) -> Result<()> {
 
 fn ratio(of: &[f64], to: &[f64]) -> f64 {
     median(of.iter().zip(to).map(|(of, to)| of / to).collect()).unwrap_or_default()
+}
+
+/// Of what was measured before and after something else.
+fn mean(before: &[f64], after: &[f64]) -> Vec<f64> {
+    before.iter().zip(after).map(|(before, after)| f64::midpoint(*before, *after)).collect()
 }
 
 fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {

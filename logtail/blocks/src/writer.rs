@@ -139,8 +139,8 @@ impl ObjectWriter {
         self.write_in_pieces(rows, commits, &mut || {})
     }
 
-    /// As [`ObjectWriter::write`], in pieces of a fraction of a millisecond, unless values are large: those of a column.
-    /// `between` is called between them.
+    /// As [`ObjectWriter::write`], in pieces of a column each, which take a fraction of a millisecond unless values are
+    /// large. `between` is called between them.
     ///
     /// # Errors
     /// As [`ObjectWriter::write`].

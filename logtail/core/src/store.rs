@@ -58,7 +58,7 @@ pub use object_name::{NotAnObjectName, ObjectName};
 pub use object_store::ObjectStore;
 pub use put::{PutMachine, PutStep};
 pub use queue::{IdInUse, QueueOptions, StoreQueue};
-pub use request::{Listed, Outcome, Page, Reply, Request, RequestId};
+pub use request::{Listed, Outcome, Page, Reply, Request, RequestId, Urgency};
 pub use retry::{Retry, RetryPolicy, Verdict};
 
 #[cfg(feature = "sim")]

@@ -8,7 +8,7 @@ use logboom_logtail_core::{
     ObjectId, TableId,
     store::{
         Answer, Attempt, IdInUse, Name, ObjectName, Outcome, QueueOptions, Reply, Request, RequestId, RetryPolicy,
-        StoreErrorKind, StoreQueue, conformance,
+        StoreErrorKind, StoreQueue, Urgency, conformance,
         sim::{Faults, SimClient, SimStore},
     },
 };
@@ -24,7 +24,7 @@ fn object(number: u64) -> Name {
 }
 
 fn put(number: u64, bytes: &'static [u8]) -> Request {
-    Request::Put { name: object(number), bytes: Bytes::from_static(bytes) }
+    Request::Put { name: object(number), bytes: Bytes::from_static(bytes), urgency: Urgency::Now }
 }
 
 fn client(seed: u64, faults: Faults) -> SimClient<Rng> {
@@ -243,7 +243,8 @@ fn history(seed: u64) -> [u32; 4] {
                 if is_foreign {
                     client.store.create(&object.name, Bytes::from_static(&[0; 64]));
                 }
-                let request = Request::Put { name: object.name.clone(), bytes: object.bytes.clone() };
+                let request =
+                    Request::Put { name: object.name.clone(), bytes: object.bytes.clone(), urgency: Urgency::Now };
                 open.insert(RequestId(next_id), (request, object));
             }
             25..40 if !there.is_empty() => {
@@ -298,7 +299,7 @@ fn settle(
     for (id, outcome) in client.step(now) {
         let (request, object) = open.remove(&id).expect("one outcome for each request");
         match (&request, &outcome) {
-            (Request::Put { name, bytes }, Ok(Reply::Put)) => {
+            (Request::Put { name, bytes, .. }, Ok(Reply::Put)) => {
                 assert_eq!(client.store.objects().get(name), Some(bytes), "{request:?}");
                 assert!(!object.is_foreign, "{request:?}: over another one's");
                 there.push(object);

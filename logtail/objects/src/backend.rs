@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use logboom_logtail_core::store::{
-    Answer, Attempt, Content, Listed, Name, Page, Reply, Request, StoreError, StoreErrorKind,
+    Answer, Attempt, Content, Listed, Name, Page, Reply, Request, StoreError, StoreErrorKind, Urgency,
 };
 use object_store::{
     OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, ObjectStoreExt, PutMode, PutPayload, coalesce_ranges,
@@ -119,8 +119,9 @@ impl Backend {
 
     /// Creates an object; also where a local directory has no marker yet.
     pub(crate) async fn create(&self, name: &Name, bytes: &Bytes) -> Result<(), StoreError> {
-        let attempt = Attempt::Request(Request::Put { name: name.clone(), bytes: bytes.clone() });
-        self.in_time(&attempt, self.put(name, bytes)).await
+        let attempt =
+            Attempt::Request(Request::Put { name: name.clone(), bytes: bytes.clone(), urgency: Urgency::Now });
+        self.in_time(&attempt, self.put(name, bytes, Urgency::Now)).await
     }
 
     async fn attempt(&self, attempt: &Attempt) -> Result<Answer, Fault> {
@@ -157,7 +158,7 @@ impl Backend {
 
     async fn request(&self, request: &Request) -> Result<Reply, Fault> {
         match request {
-            Request::Put { name, bytes } => self.put(name, bytes).await.map(|()| Reply::Put),
+            Request::Put { name, bytes, urgency } => self.put(name, bytes, *urgency).await.map(|()| Reply::Put),
             Request::Get { name, ranges } => self.get(name, ranges).await.map(Reply::Got),
             Request::List { folder, after, max } => {
                 self.list(folder.as_ref(), after.as_ref(), (*max).clamp(1, PAGE_MAX)).await.map(Reply::Listed)
@@ -170,10 +171,10 @@ impl Backend {
         }
     }
 
-    async fn put(&self, name: &Name, bytes: &Bytes) -> Result<(), Fault> {
+    async fn put(&self, name: &Name, bytes: &Bytes, urgency: Urgency) -> Result<(), Fault> {
         if let Some(local) = self.directory() {
             let (name, bytes) = (name.clone(), bytes.clone());
-            return blocking(move || local.put(&name, &bytes)).await;
+            return blocking(move || local.put(&name, &bytes, urgency)).await;
         }
         let payload = PutPayload::from(bytes.clone());
         self.store.put_opts(&path(name), payload, PutMode::Create.into()).await?;

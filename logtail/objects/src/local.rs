@@ -6,9 +6,11 @@ use std::{
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use logboom_logtail_core::store::{Marker, Name};
+use logboom_logtail_core::store::{Marker, Name, Urgency};
 use parking_lot::Mutex;
 
 /// An object is written in pieces of so many bytes, each of which is durable before the next one is written: what
@@ -19,6 +21,14 @@ use parking_lot::Mutex;
 /// the writer was 4 to 8 ms, 4 to 8 ms, 14 to 19 ms and 12 to 13 ms. A disk that is slower to sync loses more by small
 /// pieces. Whether the file had its blocks before made no difference that was there each time.
 const PIECE: usize = 1 << 20;
+
+/// In the background the pieces are smaller, and each is followed by a pause of so many times what it took.
+/// At 20 MB/s beside transactions that commit, pieces of 1 MiB raised their 99th percentile from about 0.4 ms to 0.8
+/// ms, and pieces of 128 KiB did not.
+const BACKGROUND_PIECE: usize = 128 << 10;
+const PAUSE: f64 = 1.0;
+/// The longest of these pauses: a slow disk does not make a put time out.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// A directory with objects.
 ///
@@ -81,7 +91,7 @@ impl LocalDirectory {
     }
 
     /// Creates an object, which is durable then.
-    pub(crate) fn put(&self, name: &Name, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&self, name: &Name, bytes: &[u8], urgency: Urgency) -> io::Result<()> {
         let path = self.path(name);
         self.create_folders(name)?;
         let staged = match stage(&path) {
@@ -94,7 +104,7 @@ impl LocalDirectory {
             staged => staged,
         };
         let (mut file, staged) = staged?;
-        let put = write_in_pieces(&mut file, bytes).and_then(|()| fs::hard_link(&staged, &path));
+        let put = write(&mut file, bytes, urgency).and_then(|()| fs::hard_link(&staged, &path));
         // One that stays is swept at the next opening.
         _ = fs::remove_file(&staged);
         put?;
@@ -146,13 +156,21 @@ fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// Writes a file that is durable then.
-fn write_in_pieces(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    let mut pieces = bytes.chunks(PIECE).peekable();
+fn write(file: &mut File, bytes: &[u8], urgency: Urgency) -> io::Result<()> {
+    let piece = match urgency {
+        Urgency::Now => PIECE,
+        Urgency::Background => BACKGROUND_PIECE,
+    };
+    let mut pieces = bytes.chunks(piece).peekable();
     while let Some(piece) = pieces.next() {
+        let began = Instant::now();
         file.write_all(piece)?;
         // The last one becomes durable with the rest of the file.
         if pieces.peek().is_some() {
             file.sync_data()?;
+            if urgency == Urgency::Background {
+                thread::sleep(began.elapsed().mul_f64(PAUSE).min(PAUSE_MAX));
+            }
         }
     }
     file.sync_all()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom_logtail_core::store::{Name, Outcome, Reply, Request, StoreErrorKind};
+use logboom_logtail_core::store::{Name, Outcome, Reply, Request, StoreErrorKind, Urgency};
 use logboom_logtail_objects::{Access, Objects, OpenError, Options};
 
 fn open(location: &str) -> Objects {
@@ -18,7 +18,7 @@ fn name(text: &str) -> Name {
 }
 
 fn put(text: &str) -> Request {
-    Request::Put { name: name(text), bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    Request::Put { name: name(text), bytes: Bytes::copy_from_slice(text.as_bytes()), urgency: Urgency::Now }
 }
 
 fn get(text: &str) -> Request {

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use logboom_logtail_core::{
     ObjectId, TableId,
-    store::{Name, ObjectName, Outcome, Page, Reply, Request, StoreErrorKind},
+    store::{Name, ObjectName, Outcome, Page, Reply, Request, StoreErrorKind, Urgency},
 };
 use logboom_logtail_objects::{Objects, OpenError, Options};
 
@@ -29,8 +29,10 @@ fn object(number: u64) -> Name {
     ObjectName { table: TableId(1), id: ObjectId { nonce: 7, number } }.name()
 }
 
+/// Every other one in the background.
 fn put(number: u64, bytes: &[u8]) -> Request {
-    Request::Put { name: object(number), bytes: Bytes::copy_from_slice(bytes) }
+    let urgency = if number.is_multiple_of(2) { Urgency::Background } else { Urgency::Now };
+    Request::Put { name: object(number), bytes: Bytes::copy_from_slice(bytes), urgency }
 }
 
 fn get(name: &Name, range: Range<u64>) -> Request {
@@ -66,6 +68,19 @@ fn submit(objects: &Objects, request: Request) -> mpsc::Receiver<Outcome> {
     let (sender, outcome) = mpsc::channel();
     objects.submit(request, move |outcome| _ = sender.send(outcome));
     outcome
+}
+
+#[test]
+fn objects_of_several_pieces_are_put_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let objects = open(directory.path());
+    // A piece and a byte, and several pieces, each in the background and not.
+    let lens = [128 << 10 | 1, 128 << 10 | 1, 1 << 20 | 1, 1 << 20 | 1, 3 << 20, 3 << 20];
+    for (number, len) in (0..).zip(lens) {
+        let bytes: Vec<u8> = (number..).map(|at: u64| (at / 1000).to_le_bytes()[0]).take(len).collect();
+        objects.call(put(number, &bytes)).unwrap();
+        assert!(read(&objects, &object(number), bytes.len() as u64) == bytes, "object {number}");
+    }
 }
 
 #[test]

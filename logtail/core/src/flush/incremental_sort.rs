@@ -15,8 +15,8 @@ const SAMPLE: usize = 31;
 pub(crate) struct IncrementalSort {
     rows: Vec<Row>,
     sorted: usize,
-    /// Where the parts behind the sorted rows end, the nearest part last. No row of a part belongs behind one of a later
-    /// part.
+    /// Where the parts behind the sorted rows end, the nearest part last. No row of a part belongs behind one of a part
+    /// further on.
     ends: Vec<usize>,
 }
 
@@ -71,8 +71,7 @@ fn divide<'k>(rows: &mut [Row], key: &impl Fn(Row) -> &'k [u8], between: &mut dy
     sort(&mut sample, key);
     let pivot = sample[sample.len() / 2];
     let is_before = |row: Row| {
-        row.prefix < pivot.prefix
-            || row.prefix == pivot.prefix && (key(row), row.rank()) < (key(pivot), pivot.rank())
+        row.prefix < pivot.prefix || row.prefix == pivot.prefix && (key(row), row.rank()) < (key(pivot), pivot.rank())
     };
     let (mut before, mut at) = (0, 0);
     while at < rows.len() {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     error::{StoreError, StoreErrorKind},
     name::Name,
-    request::{Reply, Request},
+    request::{Reply, Request, Urgency},
 };
 
 /// One attempt at a request: what a driver asks the store for, once.
@@ -67,7 +67,7 @@ impl Attempt {
         match self {
             Self::Request(request) => StoreError::new(request, kind),
             Self::ReadBack { name, .. } => {
-                StoreError::new(&Request::Put { name: name.clone(), bytes: Bytes::new() }, kind)
+                StoreError::new(&Request::Put { name: name.clone(), bytes: Bytes::new(), urgency: Urgency::Now }, kind)
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     marker::Marker,
     name::Name,
     object_name::ObjectName,
-    request::{Outcome, Page, Reply, Request},
+    request::{Outcome, Page, Reply, Request, Urgency},
 };
 use crate::{ids::TableId, object_id::ObjectId};
 
@@ -189,7 +189,7 @@ fn folder_bytes(name: &Name) -> u64 {
 }
 
 fn put(name: &Name, bytes: &[u8]) -> Request {
-    Request::Put { name: name.clone(), bytes: Bytes::copy_from_slice(bytes) }
+    Request::Put { name: name.clone(), bytes: Bytes::copy_from_slice(bytes), urgency: Urgency::Now }
 }
 
 fn object(table: u64, number: u64) -> Name {

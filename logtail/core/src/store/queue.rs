@@ -193,7 +193,7 @@ impl StoreQueue {
 impl Job {
     fn begin(&mut self, now: Duration) -> Attempt {
         let is_read_back = matches!(&self.machine, Machine::Put(put) if put.next(now) == PutStep::ReadBack);
-        if let (Request::Put { name, bytes }, true) = (&self.request, is_read_back) {
+        if let (Request::Put { name, bytes, .. }, true) = (&self.request, is_read_back) {
             self.in_flight = Some(InFlight::ReadBack);
             return Attempt::ReadBack { name: name.clone(), bytes: bytes.clone() };
         }

@@ -20,6 +20,8 @@ pub enum Request {
         name: Name,
         /// The content. It is not copied.
         bytes: Bytes,
+        /// Whether anything waits for it.
+        urgency: Urgency,
     },
     /// Read parts of the object.
     Get {
@@ -42,6 +44,17 @@ pub enum Request {
         /// The name.
         name: Name,
     },
+}
+
+/// How fast an object is to be put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// As fast as it goes.
+    #[default]
+    Now,
+    /// Beside others that use the same disk and must not wait for it, as the log does. A store behind
+    /// a network makes no difference.
+    Background,
 }
 
 /// What came of a request: one for each.
@@ -83,7 +96,7 @@ pub struct Listed {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Put { name, bytes } => write!(f, "put {name} of {} bytes", bytes.len()),
+            Self::Put { name, bytes, .. } => write!(f, "put {name} of {} bytes", bytes.len()),
             Self::Get { name, ranges } => write!(f, "get {name} {ranges:?}"),
             Self::List { folder, after, max } => write!(f, "list {folder:?} after {after:?} max {max}"),
             Self::Delete { name } => write!(f, "delete {name}"),

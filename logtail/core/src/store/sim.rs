@@ -197,7 +197,7 @@ impl<C: Choices> SimStore<C> {
             }
         };
         let reply = match request {
-            Request::Put { name, bytes } => {
+            Request::Put { name, bytes, .. } => {
                 if self.create(name, bytes.clone()) {
                     Ok(Reply::Put)
                 } else {

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::mpsc, time::Duration};
 
 use bytes::Bytes;
-use logboom_logtail_core::store::{Name, Outcome, Reply, Request, StoreErrorKind, conformance};
+use logboom_logtail_core::store::{Name, Outcome, Reply, Request, StoreErrorKind, Urgency, conformance};
 use logboom_logtail_objects::{Access, Objects, OpenError, Options};
 
 use server::{Fault, Server};
@@ -35,7 +35,7 @@ fn name(text: &str) -> Name {
 }
 
 fn put(text: &str, bytes: &[u8]) -> Request {
-    Request::Put { name: name(text), bytes: Bytes::copy_from_slice(bytes) }
+    Request::Put { name: name(text), bytes: Bytes::copy_from_slice(bytes), urgency: Urgency::Now }
 }
 
 fn get(text: &str, range: Range<u64>) -> Request {
