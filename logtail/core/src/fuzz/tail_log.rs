@@ -195,7 +195,7 @@ fn block() -> BlockMeta {
         created: Timestamp::ZERO,
         deleted: None,
         appendable: false,
-        tombstones: Vec::new(),
+        tombstones: None,
         truncation_point: Timestamp::ZERO,
     }
 }
