@@ -13,6 +13,8 @@ const NOTES: u32 = 256;
 pub(crate) struct Past {
     /// How far it looks back.
     span: Duration,
+    /// Whether the first note is that of the beginning, whose timestamp may be what a wall clock said that was ahead.
+    is_young: bool,
     /// Rising. The first one may be older.
     notes: VecDeque<(Duration, Timestamp)>,
 }
@@ -20,12 +22,12 @@ pub(crate) struct Past {
 impl Past {
     /// Begins `now`, with this timestamp.
     pub(crate) fn new(span: Duration, now: Duration, newest: Timestamp) -> Self {
-        Self { span, notes: VecDeque::from([(now, newest)]) }
+        Self { span, is_young: true, notes: VecDeque::from([(now, newest)]) }
     }
 
-    /// Notes the newest timestamp. Returns that of a span ago, or one from little before; of the time before the first
-    /// note, its timestamp tells.
-    pub(crate) fn look(&mut self, now: Duration, newest: Timestamp) -> Timestamp {
+    /// Notes the newest timestamp. Returns that of a span ago, or one from little before. Of the time before the first
+    /// note its timestamp tells, and `unix`, the wall clock, whichever says that it was earlier.
+    pub(crate) fn look(&mut self, now: Duration, newest: Timestamp, unix: Duration) -> Timestamp {
         if self.span.is_zero() {
             return newest;
         }
@@ -34,10 +36,12 @@ impl Past {
         }
         while self.notes.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= self.span) {
             self.notes.pop_front();
+            self.is_young = false;
         }
         let Some((at, first)) = self.notes.front() else { return Timestamp::ZERO };
         let before = self.span.saturating_sub(now.saturating_sub(*at));
-        if before.is_zero() { *first } else { Timestamp::from_unix(first.unix().saturating_sub(before)) }
+        let found = if before.is_zero() { *first } else { Timestamp::from_unix(first.unix().saturating_sub(before)) };
+        if self.is_young { found.min(Timestamp::from_unix(unix.saturating_sub(self.span))) } else { found }
     }
 }
 
@@ -56,15 +60,26 @@ mod tests {
     fn timestamps_are_those_of_their_time_whatever_the_wall_clock_says() {
         // It is a day ahead from the hundredth second on, and is set back a while later: timestamps stay there.
         let at = |now: u64| NOON + s(now.min(200)) + if now < 100 { Duration::ZERO } else { DAY };
+        let wall = |now: u64| NOON + s(now) + if (100..200).contains(&now) { DAY } else { Duration::ZERO };
         for span in [0, 5, 150, 600] {
             let mut past = Past::new(s(span), s(0), Timestamp::from_unix(NOON));
             let exact = |now: u64| now.checked_sub(span).map_or_else(|| NOON - s(span - now), at);
             for now in 0..3000 {
-                let found = past.look(s(now), Timestamp::from_unix(at(now)));
+                let found = past.look(s(now), Timestamp::from_unix(at(now)), wall(now));
                 assert!(found <= Timestamp::from_unix(exact(now)), "{now} {span}: {found}");
                 assert!(found >= Timestamp::from_unix(exact(now.saturating_sub(3))), "{now} {span}: {found}");
                 assert!(past.notes.len() <= NOTES as usize + 2);
             }
+        }
+    }
+
+    /// The clock is set back before the first transaction, so that timestamps are right from the beginning.
+    #[test]
+    fn a_wall_clock_that_was_ahead_at_the_beginning_takes_no_history() {
+        let mut past = Past::new(s(300), s(0), Timestamp::from_unix(NOON + DAY));
+        for now in 1..1000 {
+            let found = past.look(s(now), Timestamp::from_unix(NOON + s(now)), NOON + s(now));
+            assert!(found <= Timestamp::from_unix(NOON + s(now) - s(300)), "{now}: {found}");
         }
     }
 }

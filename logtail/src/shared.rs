@@ -263,9 +263,9 @@ impl Shared {
     }
 
     fn past(&self) -> (Timestamp, Timestamp) {
-        let (now, newest) = (self.monotonic(), self.state.watermark());
+        let (now, unix, newest) = (self.monotonic(), self.unix(), self.state.watermark());
         let mut past = self.past.lock();
-        (past.0.look(now, newest), past.1.look(now, newest))
+        (past.0.look(now, newest, unix), past.1.look(now, newest, unix))
     }
 
     /// Notes how a flush ended.
