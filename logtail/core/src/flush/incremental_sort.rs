@@ -67,7 +67,9 @@ fn divide<'k>(rows: &mut [Row], key: &impl Fn(Row) -> &'k [u8], between: &mut dy
     if rows.len() <= PART {
         return None;
     }
-    let mut sample: Vec<Row> = rows.iter().step_by(rows.len() / SAMPLE).copied().collect();
+    // Not evenly: rows of several writers that take turns would be those of one.
+    let mut rng = fastrand::Rng::with_seed(rows.len() as u64);
+    let mut sample: [Row; SAMPLE] = std::array::from_fn(|_| rows[rng.usize(..rows.len())]);
     sort(&mut sample, key);
     let pivot = sample[sample.len() / 2];
     let is_before = |row: Row| {

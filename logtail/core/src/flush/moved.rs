@@ -31,12 +31,14 @@ impl MovedRows {
         self.memtables.iter().any(|memtable| memtable.deletes().after(known).any(|(_, at)| at <= through))
     }
 
-    /// The deletes after `known`, at the rows' new places. Rows that were left out have none.
-    pub(crate) fn deletes_after(&self, known: Timestamp) -> Vec<(RowId, Timestamp)> {
+    /// The deletes after `known`, at the rows' new places, or `most` of them. Rows that were left out have none.
+    pub(crate) fn deletes_after(&self, known: Timestamp, most: usize) -> Vec<(RowId, Timestamp)> {
         let mut deletes = Vec::new();
         for memtable in self.memtables.iter().filter(|_| !mutants::is_on(Mutant::DeletesNotMoved)) {
             let new = |row| self.transfer.get(RowId { rowset: memtable.id(), row });
-            deletes.extend(memtable.deletes().after(known).filter_map(|(row, at)| Some((new(row)?, at))));
+            let room = most - deletes.len();
+            let own = memtable.deletes();
+            deletes.extend(own.after(known).filter_map(|(row, at)| Some((new(row)?, at))).take(room));
         }
         deletes
     }
@@ -44,7 +46,7 @@ impl MovedRows {
     /// All deletes up to `through`, inclusive.
     pub(crate) fn deletes_through(&self, through: Timestamp) -> MovedDeletes {
         let mut deletes: BTreeMap<RowsetId, DeletedRows> = BTreeMap::new();
-        for (row, at) in self.deletes_after(Timestamp::ZERO).into_iter().filter(|(_, at)| *at <= through) {
+        for (row, at) in self.deletes_after(Timestamp::ZERO, usize::MAX).into_iter().filter(|(_, at)| *at <= through) {
             deletes.entry(row.rowset).or_default().insert(row.row, at);
         }
         let object = |meta: &Arc<ObjectMeta>| {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Writer, flush_error::FlushError};
 use crate::{
-    block_meta::ObjectMeta,
+    block_meta::{MetaError, ObjectMeta},
     catalog::TableSchema,
     flush::{EncodeJob, MovedDeletes, MovedRows, SortJob, TombstoneJob},
     ids::{RowId, TableId},
@@ -121,9 +121,9 @@ pub enum FlushStep {
 /// The most that a delete takes in the record, or a block with tombstones, or a memtable's id.
 const PLACE_BYTES_MAX: usize = 25;
 
-/// What deletes may take in the record: they are collected while commits wait. For more of them, another tombstone
-/// object is written first.
-const DELETES_BYTES_MAX: usize = 1 << 20;
+/// The deletes that may be in the record, up to 1 MiB: they are collected while commits wait. For more of them, another
+/// tombstone object is written first.
+const DELETES_MAX: usize = (1 << 20) / PLACE_BYTES_MAX;
 
 impl Flush {
     /// A flush of these memtables, which are of one schema and take no more rows. `first` are ids of objects of rows,
@@ -333,6 +333,11 @@ impl Flush {
         }
     }
 
+    /// Whether the record is no longer than `max` without the deletes that are not in objects.
+    fn fits(&self, writer: &Writer, writing: &Writing, max: usize) -> Result<bool, MetaError> {
+        Ok(record::flushed(writer.position, &self.flushed(writing, Vec::new()))?.len() <= max)
+    }
+
     /// Proposes the record of the flush. Where it would have too many deletes, those go to another tombstone object: a
     /// row is deleted once, so this comes to an end.
     fn record<L: Log>(
@@ -343,15 +348,15 @@ impl Flush {
         mut writing: Writing,
     ) -> Result<FlushStep, FlushError<L::Error>> {
         let (moved, known) = (self.moved(&writing), writing.through.unwrap_or_default());
-        let deletes = moved.deletes_after(known);
+        let deletes = moved.deletes_after(known, DELETES_MAX + 1);
         let has_some = !deletes.is_empty();
         let mut flushed = self.flushed(&writing, Vec::new());
-        let proposed = if deletes.len() * PLACE_BYTES_MAX > DELETES_BYTES_MAX {
+        let proposed = if deletes.len() > DELETES_MAX {
             None
         } else {
             flushed.deletes = deletes;
             match writer.propose_flushed(log, &mut flushed, &moved.transfer, &writing.moved, unix) {
-                Err(FlushError::TooLarge { .. }) if has_some => None,
+                Err(FlushError::TooLarge { max, .. }) if has_some && self.fits(writer, &writing, max)? => None,
                 proposed => Some(proposed),
             }
         };

@@ -279,3 +279,43 @@ fn a_flush_goes_on_however_much_is_deleted_meanwhile() {
         tail = tail.reopen(NOON);
     }
 }
+
+/// Metadata of rows that fill an entry but for what their tombstones take: no further tombstone object helps, however
+/// many deletes are made meanwhile.
+#[test]
+fn a_flush_fails_whose_record_is_too_long_without_late_deletes() {
+    let (mut flushed, mut failed) = (0, 0);
+    for blocks in 20..80 {
+        let mut tail = Tail::open(ManualLog::new(8 << 10), Store::new(), NOON);
+        let table = tail.create_table("orders", true);
+        let rows = 20 * blocks;
+        for first in (0..rows).step_by(100) {
+            let mut workspace = tail.begin();
+            let ids = first..rows.min(first + 100);
+            workspace.insert(table, &batch(&ids.map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
+            tail.commit(workspace).unwrap();
+        }
+        tail.block_rows = 20;
+        for ids in (0..rows).step_by(20).collect::<Vec<_>>().chunks(100) {
+            delete(&mut tail, table, ids);
+        }
+        let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).unwrap();
+        let mut late = (0..rows).filter(|id| id % 20 != 0);
+        for step in 0.. {
+            assert!(step < 300, "{blocks} blocks: the flush does not end");
+            match tail.step_flush(&mut flush, 100_000) {
+                Ok(true) => flushed += 1,
+                Err(FlushError::TooLarge { .. }) => failed += 1,
+                Ok(false) => {
+                    delete(&mut tail, table, &[late.next().unwrap()]);
+                    tail.settle();
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            break;
+        }
+        tail.writer.end_flush(flush);
+    }
+    assert!(flushed > 0 && failed > 0, "{flushed} and {failed}");
+}
