@@ -10,6 +10,7 @@ use logboom_logtail_core::{
 use crate::{
     encode::EncodedNext,
     error::{Error, Result},
+    pace::Pacer,
     store::Store,
 };
 
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct TombstoneEncoder {
     table: TableId,
+    /// With threads.
+    pacer: Option<Pacer>,
     phase: Phase,
 }
 
@@ -29,8 +32,8 @@ enum Phase {
 }
 
 impl TombstoneEncoder {
-    pub(crate) fn new(job: TombstoneJob) -> Self {
-        Self { table: job.table, phase: Phase::Begun(job) }
+    pub(crate) fn new(job: TombstoneJob, pacer: Option<Pacer>) -> Self {
+        Self { table: job.table, pacer, phase: Phase::Begun(job) }
     }
 
     /// What comes next; nothing is asked for behind the end.
@@ -38,6 +41,7 @@ impl TombstoneEncoder {
     /// # Errors
     /// [`Error::Write`]; [`Error::Store`] and [`Error::Object`] of a tombstone object that is read.
     pub(crate) fn next(&mut self, store: &Store, options: &WriteOptions) -> Result<EncodedNext> {
+        self.pacer.iter_mut().for_each(Pacer::begin);
         let mut blocks = match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Begun(job) => job.collect(),
             Phase::Collected(blocks) => blocks,
@@ -54,7 +58,9 @@ impl TombstoneEncoder {
             let tombstone = |(row, deleted): &(u32, Timestamp)| Tombstone { object, row: *row, deleted: *deleted };
             let first = written.len();
             written.extend(deletes.iter().map(tombstone));
-            Ok::<_, Error>(writer.write(&written[first..])?)
+            writer.write(&written[first..])?;
+            self.pacer.iter_mut().for_each(Pacer::pause);
+            Ok::<_, Error>(())
         };
         let collected = blocks.next_object(read, write)?;
         let object = writer.finish()?;

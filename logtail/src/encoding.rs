@@ -9,7 +9,7 @@ use crate::{
     encode::{EncodedNext, Encoder},
     encode_tombstones::TombstoneEncoder,
     error::Result,
-    pace::Hurry,
+    pace::{Hurry, Pacer},
     shared::Shared,
 };
 
@@ -40,9 +40,10 @@ impl Encoding {
         Ok(Self { work: Work::begin(shared, rows)?, reads: false })
     }
 
-    pub(crate) fn begin_tombstones(shared: &Arc<Shared>, job: TombstoneJob) -> Result<Self> {
+    pub(crate) fn begin_tombstones(shared: &Arc<Shared>, job: TombstoneJob, hurry: &Hurry) -> Result<Self> {
         let reads = job.reads();
-        let mut work = Work::begin(shared, Source::Tombstones(Box::new(TombstoneEncoder::new(job))))?;
+        let pacer = shared.options.threads.then(|| Pacer::new(shared, job.table, hurry));
+        let mut work = Work::begin(shared, Source::Tombstones(Box::new(TombstoneEncoder::new(job, pacer))))?;
         if let Work::Ahead(ahead) = &mut work
             && reads
         {

@@ -9,6 +9,7 @@ use std::{
 use logboom_logtail_core::{
     TableId, Timestamp,
     flush::{Due, FlushParts},
+    store::Urgency,
 };
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 const RUNNING_MAX: usize = 2;
 /// A flush for whose object the store takes longer holds up no other.
 const HELD_UP: Duration = Duration::from_secs(1);
+/// The same for one that is put in the background.
+const HELD_UP_BACKGROUND: Duration = Duration::from_secs(10);
 /// How long a table is not flushed again whose flush has failed, unless somebody asks for it.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -178,6 +181,10 @@ impl Running {
     }
 
     fn is_held_up(&self) -> bool {
-        self.waits_since.is_some_and(|since| since.elapsed() >= HELD_UP)
+        let held_up = match self.flushing.urgency() {
+            Urgency::Now => HELD_UP,
+            Urgency::Background => HELD_UP_BACKGROUND,
+        };
+        self.waits_since.is_some_and(|since| since.elapsed() >= held_up)
     }
 }

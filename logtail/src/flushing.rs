@@ -32,6 +32,8 @@ pub struct Flushing {
     objects_put: usize,
     hurry: Hurry,
     pacer: Pacer,
+    /// How the last object is put.
+    urgency: Urgency,
 }
 
 /// How far a flush is.
@@ -66,12 +68,18 @@ impl Flushing {
             put: None,
             objects_put: 0,
             hurry,
+            urgency: Urgency::Now,
         })
     }
 
     /// How many objects are in the store by now.
     pub fn objects_put(&self) -> usize {
         self.objects_put
+    }
+
+    /// How the last object is put: in the background it takes its time.
+    pub(crate) fn urgency(&self) -> Urgency {
+        self.urgency
     }
 
     /// Whether somebody waits for it: it does not give way to commits then.
@@ -120,7 +128,7 @@ impl Flushing {
         match step {
             Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job, &self.hurry)?),
             Ok(FlushStep::EncodeTombstones(job)) => {
-                self.encoding = Some(Encoding::begin_tombstones(&self.shared, job)?);
+                self.encoding = Some(Encoding::begin_tombstones(&self.shared, job, &self.hurry)?);
             }
             Ok(FlushStep::NextObject) => self.waits_for = Some(FlushProgress::WaitsForObject),
             Ok(FlushStep::NextTombstones) => {
@@ -128,8 +136,8 @@ impl Flushing {
                 self.waits_for = Some(if reads { FlushProgress::WaitsForStore } else { FlushProgress::WaitsForObject });
             }
             Ok(FlushStep::Put { name, bytes }) => {
-                let urgency = if self.pacer.gives_way() { Urgency::Background } else { Urgency::Now };
-                self.put = Some(Put::begin(self.shared.store.objects(), name, bytes, urgency));
+                self.urgency = if self.pacer.gives_way() { Urgency::Background } else { Urgency::Now };
+                self.put = Some(Put::begin(self.shared.store.objects(), name, bytes, self.urgency));
             }
             Ok(FlushStep::Done(_)) => {
                 self.shared.counts.flushes.add(1);

@@ -22,8 +22,8 @@ pub struct Options {
     /// 1: it pauses for the rest, so that they do not wait for the processor and the disk. One thread sorts the rows,
     /// and the other encodes them; two tables are flushed at a time, so that flushes take up to four times the share of
     /// a processor. Pauses come between pieces of work, which take a fraction of a millisecond unless values are large.
-    /// Objects are put [in the background](logboom_logtail_core::store::Urgency) meanwhile. There are no pauses without
-    /// commits, when rows take three quarters of the memory that they may, while somebody waits in
+    /// An object whose put begins then is put [in the background](logboom_logtail_core::store::Urgency). There are no
+    /// pauses without commits, when rows take three quarters of the memory that they may, while somebody waits in
     /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.4.
     pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.

@@ -17,6 +17,8 @@ use crate::shared::Shared;
 const QUIET: Duration = Duration::from_millis(100);
 /// Pauses are for so much work at least, or waking up would take longer than they do.
 const WORK_MIN: Duration = Duration::from_micros(50);
+/// How often it is looked at whether memory is scarce.
+const LOOK: Duration = Duration::from_millis(10);
 /// The longest pause: one that is longer would make a flush deaf to what changes.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -38,12 +40,12 @@ impl Pace {
     }
 
     /// The pause behind a piece of work that ends `now`, after which there have been `commits`.
-    pub(crate) fn pause(&mut self, now: Duration, worked: Duration, commits: u64, is_scarce: bool) -> Duration {
+    pub(crate) fn pause(&mut self, now: Duration, worked: Duration, commits: u64) -> Duration {
         if commits != self.commits {
             (self.commits, self.changed) = (commits, Some(now));
         }
         let is_quiet = self.changed.is_none_or(|changed| now.saturating_sub(changed) >= QUIET);
-        if is_quiet || is_scarce { Duration::ZERO } else { worked.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX) }
+        if is_quiet { Duration::ZERO } else { worked.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX) }
     }
 }
 
@@ -70,12 +72,14 @@ pub(crate) struct Pacer {
     hurry: Hurry,
     /// Since when it has worked without a pause.
     since: Duration,
+    /// Whether memory was scarce, and when that was looked at.
+    scarce: Option<(Duration, bool)>,
 }
 
 impl Pacer {
     pub(crate) fn new(shared: &Arc<Shared>, table: TableId, hurry: &Hurry) -> Self {
         let pace = Pace::new(shared.options.flush_share, shared.counts.transactions.get());
-        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone(), since: shared.monotonic() }
+        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone(), since: shared.monotonic(), scarce: None }
     }
 
     /// Work begins, after something was waited for.
@@ -100,16 +104,23 @@ impl Pacer {
         }
     }
 
-    /// Whether work that is done now gives way to commits.
+    /// Whether work that begins now gives way to commits.
     pub(crate) fn gives_way(&mut self) -> bool {
-        !self.pause_for(self.shared.monotonic(), WORK_MIN).is_zero()
+        self.shared.options.threads && !self.pause_for(self.shared.monotonic(), WORK_MIN).is_zero()
     }
 
     fn pause_for(&mut self, now: Duration, worked: Duration) -> Duration {
-        let commits = self.shared.counts.transactions.get();
-        let memory = self.shared.state.table(self.table);
-        let is_scarce = self.shared.memory_bound().is_scarce(memory.as_deref()) || self.hurry.is_set();
-        self.pace.pause(now, worked, commits, is_scarce)
+        let pause = self.pace.pause(now, worked, self.shared.counts.transactions.get());
+        if pause.is_zero() || self.hurry.is_set() || self.is_scarce(now) { Duration::ZERO } else { pause }
+    }
+
+    /// Whether memory is scarce, or was a moment ago: what a table takes is counted object by object.
+    fn is_scarce(&mut self, now: Duration) -> bool {
+        if self.scarce.is_none_or(|(at, _)| now.saturating_sub(at) >= LOOK) {
+            let table = self.shared.state.table(self.table);
+            self.scarce = Some((now, self.shared.memory_bound().is_scarce(table.as_deref())));
+        }
+        self.scarce.is_some_and(|(_, is_scarce)| is_scarce)
     }
 }
 
@@ -122,26 +133,19 @@ mod tests {
     #[test]
     fn a_flush_pauses_while_there_are_commits() {
         let mut pace = Pace::new(0.25, 7);
-        assert_eq!(pace.pause(MS, MS, 7, false), Duration::ZERO);
-        assert_eq!(pace.pause(10 * MS, 2 * MS, 8, false), 6 * MS);
+        assert_eq!(pace.pause(MS, MS, 7), Duration::ZERO);
+        assert_eq!(pace.pause(10 * MS, 2 * MS, 8), 6 * MS);
         // The last one was a moment ago.
-        assert_eq!(pace.pause(100 * MS, 2 * MS, 8, false), 6 * MS);
-        assert_eq!(pace.pause(110 * MS, 2 * MS, 8, false), Duration::ZERO);
-        assert_eq!(pace.pause(111 * MS, 2 * MS, 9, false), 6 * MS);
-        assert_eq!(pace.pause(112 * MS, 200 * MS, 9, false), PAUSE_MAX);
-    }
-
-    #[test]
-    fn a_flush_goes_on_where_memory_is_scarce() {
-        let mut pace = Pace::new(0.25, 0);
-        assert_eq!(pace.pause(MS, MS, 1, true), Duration::ZERO);
-        assert_eq!(pace.pause(2 * MS, MS, 1, false), 3 * MS);
+        assert_eq!(pace.pause(100 * MS, 2 * MS, 8), 6 * MS);
+        assert_eq!(pace.pause(110 * MS, 2 * MS, 8), Duration::ZERO);
+        assert_eq!(pace.pause(111 * MS, 2 * MS, 9), 6 * MS);
+        assert_eq!(pace.pause(112 * MS, 200 * MS, 9), PAUSE_MAX);
     }
 
     #[test]
     fn a_share_of_all_or_of_nothing_is_all() {
         for share in [1.0, 2.0, 0.0, -1.0, f64::NAN] {
-            assert_eq!(Pace::new(share, 0).pause(MS, MS, 1, false), Duration::ZERO, "{share}");
+            assert_eq!(Pace::new(share, 0).pause(MS, MS, 1), Duration::ZERO, "{share}");
         }
     }
 }
