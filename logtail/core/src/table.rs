@@ -9,6 +9,7 @@ mod key_index;
 mod memory;
 mod memtable;
 mod object;
+mod older_rows;
 mod transfer;
 mod version;
 

@@ -2,7 +2,9 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+
+use super::older_rows::OlderRows;
 
 /// The newest row of each key, and which row was its newest before.
 ///
@@ -16,8 +18,7 @@ pub(crate) struct KeyIndex {
     /// By the highest bits of a hash, the number of its table. Empty without rows.
     directory: Vec<u32>,
     tables: Vec<Table>,
-    /// By row, the one with the same key before it. Few keys have several rows.
-    older: HashMap<u32, u32>,
+    older: OlderRows,
     hasher: DefaultHashBuilder,
     /// What the tables have allocated.
     table_bytes: usize,
@@ -66,7 +67,7 @@ impl KeyIndex {
 
     /// The row that had the key of `row` before it.
     pub(crate) fn older(&self, row: u32) -> Option<u32> {
-        if self.older.is_empty() { None } else { self.older.get(&row).copied() }
+        self.older.get(row)
     }
 
     /// Adds a row, which is newer than all rows that are there. `key` gives the key of each.
@@ -79,7 +80,7 @@ impl KeyIndex {
         let is_own = |other: &Row| other.hash == hash && key(other.number) == own;
         match rows.entry(spread(hash), is_own, |row| spread(row.hash)) {
             Entry::Occupied(mut entry) => {
-                self.older.insert(row, entry.get().number);
+                self.older.set(row, entry.get().number);
                 entry.get_mut().number = row;
             }
             Entry::Vacant(entry) => {
@@ -94,7 +95,7 @@ impl KeyIndex {
         let hash = self.hash(key(row));
         let Some(table) = self.table(hash).and_then(|number| self.tables.get_mut(number)) else { return };
         if let Ok(mut entry) = table.rows.find_entry(spread(hash), |other| other.number == row) {
-            match self.older.remove(&row) {
+            match self.older.remove(row) {
                 Some(older) => entry.get_mut().number = older,
                 None => drop(entry.remove()),
             }
@@ -103,7 +104,7 @@ impl KeyIndex {
 
     pub(crate) fn allocated_bytes(&self) -> usize {
         let directory = self.directory.capacity() * size_of::<u32>() + self.tables.capacity() * size_of::<Table>();
-        self.table_bytes + directory + self.older.allocation_size()
+        self.table_bytes + directory + self.older.allocated_bytes()
     }
 
     /// The number of the table of a hash; `None` where there is none yet.
