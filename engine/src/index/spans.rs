@@ -78,9 +78,15 @@ impl Spans {
     }
 
     /// The entries of `range`, in a log that ends at `end`, now lie in another segment, in records of `bytes` bytes.
+    ///
+    /// Looks at the spans that have them, and at one on each side, which may become one with theirs: reclaiming calls
+    /// this for each record of a shard, whose appends wait meanwhile.
     pub(crate) fn replace(&mut self, range: Range<u64>, tag: SegmentTag, bytes: u32, end: u64, delta: &mut Delta) {
-        let mut spans = Self(Vec::with_capacity(self.0.len() + 2));
-        for (mut span, span_end) in self.covering(0, end) {
+        let begin = self.0.partition_point(|span| span.first < range.start).saturating_sub(1);
+        let until = self.0.len().min(self.0.partition_point(|span| span.first < range.end) + 1);
+        let mut spans = Self(Vec::with_capacity(until - begin + 2));
+        for at in begin..until {
+            let (mut span, span_end) = (self.0[at], self.0.get(at + 1).map_or(end, |next| next.first));
             let (first, mut left) = (span.first, span_end - span.first);
             if first < range.start {
                 let before = range.start.min(span_end) - first;
@@ -97,7 +103,7 @@ impl Spans {
                 spans.push(first.max(range.end), span.tag, span.bytes);
             }
         }
-        *self = spans;
+        self.0.splice(begin..until, spans.0);
     }
 
     /// Drops the entries `from..end` of a log that ends at `end`.
