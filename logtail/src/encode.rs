@@ -27,8 +27,7 @@ const KEPT_BATCHES: usize = 3;
 /// Encodes the rows of a flush, one object after the other. Takes CPU, and memory for an object's bytes.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    /// With threads.
-    pacer: Option<Pacer>,
+    pacer: Pacer,
     /// `None` behind the last row.
     rows: Option<Sorting>,
     objects: Objects,
@@ -56,11 +55,11 @@ impl Encoder {
     pub(crate) fn new(job: EncodeJob, shared: &Arc<Shared>, hurry: &Hurry) -> Result<Self> {
         let EncodeJob { table, first, sort } = job;
         let options = shared.memory_bound().objects(&shared.options.objects);
-        let pacer = || shared.options.threads.then(|| Pacer::new(shared, table, hurry));
+        let pacer = || Pacer::new(shared, table, hurry);
         Ok(Self {
             pacer: pacer(),
             objects: Objects::new(first, sort.schema(), false, &options).reusing(&shared.object_memory),
-            rows: Some(Sorting::begin(sort, pacer())?),
+            rows: Some(Sorting::begin(sort, shared.options.threads, pacer())?),
             given: Vec::new(),
             given_rows: 0,
             transfer: Transfer::default(),
@@ -80,11 +79,11 @@ impl Encoder {
             }
             let Some(rows) = &mut self.rows else { break };
             if let Some(batch) = rows.next_batch()? {
-                self.pacer.iter_mut().for_each(Pacer::begin);
-                self.objects.write(batch, &mut || self.pacer.iter_mut().for_each(Pacer::pause))?;
+                self.pacer.begin();
+                self.objects.write(batch, &mut || self.pacer.pause())?;
                 continue;
             }
-            self.objects.finish_all(&mut || self.pacer.iter_mut().for_each(Pacer::pause))?;
+            self.objects.finish_all(&mut || self.pacer.pause())?;
             if let Some(rows) = self.rows.take() {
                 self.transfer = rows.into_transfer()?;
             }

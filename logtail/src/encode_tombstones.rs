@@ -19,8 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct TombstoneEncoder {
     table: TableId,
-    /// With threads.
-    pacer: Option<Pacer>,
+    pacer: Pacer,
     phase: Phase,
 }
 
@@ -32,7 +31,7 @@ enum Phase {
 }
 
 impl TombstoneEncoder {
-    pub(crate) fn new(job: TombstoneJob, pacer: Option<Pacer>) -> Self {
+    pub(crate) fn new(job: TombstoneJob, pacer: Pacer) -> Self {
         Self { table: job.table, pacer, phase: Phase::Begun(job) }
     }
 
@@ -41,7 +40,7 @@ impl TombstoneEncoder {
     /// # Errors
     /// [`Error::Write`]; [`Error::Store`] and [`Error::Object`] of a tombstone object that is read.
     pub(crate) fn next(&mut self, store: &Store, options: &WriteOptions) -> Result<EncodedNext> {
-        self.pacer.iter_mut().for_each(Pacer::begin);
+        self.pacer.begin();
         let mut blocks = match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Begun(job) => job.collect(),
             Phase::Collected(blocks) => blocks,
@@ -59,7 +58,7 @@ impl TombstoneEncoder {
             let first = written.len();
             written.extend(deletes.iter().map(tombstone));
             writer.write(&written[first..])?;
-            self.pacer.iter_mut().for_each(Pacer::pause);
+            self.pacer.pause();
             Ok::<_, Error>(())
         };
         let collected = blocks.next_object(read, write)?;

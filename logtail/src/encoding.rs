@@ -42,7 +42,7 @@ impl Encoding {
 
     pub(crate) fn begin_tombstones(shared: &Arc<Shared>, job: TombstoneJob, hurry: &Hurry) -> Result<Self> {
         let reads = job.reads();
-        let pacer = shared.options.threads.then(|| Pacer::new(shared, job.table, hurry));
+        let pacer = Pacer::new(shared, job.table, hurry);
         let mut work = Work::begin(shared, Source::Tombstones(Box::new(TombstoneEncoder::new(job, pacer))))?;
         if let Work::Ahead(ahead) = &mut work
             && reads

@@ -39,13 +39,21 @@ impl Pace {
         Self { share: if share > 0.0 { share.min(1.0) } else { 1.0 }, commits, changed: None }
     }
 
-    /// The pause behind a piece of work that ends `now`, after which there have been `commits`.
-    pub(crate) fn pause(&mut self, now: Duration, worked: Duration, commits: u64) -> Duration {
+    /// The pause behind a piece of work that ends `now`, after which there have been `commits`. Where there would be
+    /// one, it is asked whether memory is scarce.
+    pub(crate) fn pause(
+        &mut self,
+        now: Duration,
+        worked: Duration,
+        commits: u64,
+        is_scarce: impl FnOnce() -> bool,
+    ) -> Duration {
         if commits != self.commits {
             (self.commits, self.changed) = (commits, Some(now));
         }
         let is_quiet = self.changed.is_none_or(|changed| now.saturating_sub(changed) >= QUIET);
-        if is_quiet { Duration::ZERO } else { worked.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX) }
+        let pause = if is_quiet { Duration::ZERO } else { worked.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX) };
+        if pause.is_zero() || is_scarce() { Duration::ZERO } else { pause }
     }
 }
 
@@ -70,16 +78,26 @@ pub(crate) struct Pacer {
     table: TableId,
     pace: Pace,
     hurry: Hurry,
+    scarcity: Scarcity,
     /// Since when it has worked without a pause.
     since: Duration,
-    /// Whether memory was scarce, and when that was looked at.
-    scarce: Option<(Duration, bool)>,
 }
+
+/// Whether memory is scarce, or was a moment ago: what a table takes is counted object by object.
+#[derive(Debug, Default)]
+struct Scarcity(Option<(Duration, bool)>);
 
 impl Pacer {
     pub(crate) fn new(shared: &Arc<Shared>, table: TableId, hurry: &Hurry) -> Self {
         let pace = Pace::new(shared.options.flush_share, shared.counts.transactions.get());
-        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone(), since: shared.monotonic(), scarce: None }
+        Self {
+            shared: Arc::clone(shared),
+            table,
+            pace,
+            hurry: hurry.clone(),
+            scarcity: Scarcity::default(),
+            since: shared.monotonic(),
+        }
     }
 
     /// Work begins, after something was waited for.
@@ -89,8 +107,7 @@ impl Pacer {
 
     /// A piece of work has ended. Pauses if it has to, once there is something to pause for.
     pub(crate) fn pause(&mut self) {
-        let shared = &self.shared;
-        let now = shared.monotonic();
+        let now = self.shared.monotonic();
         let worked = now.saturating_sub(self.since);
         if worked < WORK_MIN {
             return;
@@ -106,21 +123,26 @@ impl Pacer {
 
     /// Whether work that begins now gives way to commits.
     pub(crate) fn gives_way(&mut self) -> bool {
-        self.shared.options.threads && !self.pause_for(self.shared.monotonic(), WORK_MIN).is_zero()
+        !self.pause_for(self.shared.monotonic(), WORK_MIN).is_zero()
     }
 
     fn pause_for(&mut self, now: Duration, worked: Duration) -> Duration {
-        let pause = self.pace.pause(now, worked, self.shared.counts.transactions.get());
-        if pause.is_zero() || self.hurry.is_set() || self.is_scarce(now) { Duration::ZERO } else { pause }
-    }
-
-    /// Whether memory is scarce, or was a moment ago: what a table takes is counted object by object.
-    fn is_scarce(&mut self, now: Duration) -> bool {
-        if self.scarce.is_none_or(|(at, _)| now.saturating_sub(at) >= LOOK) {
-            let table = self.shared.state.table(self.table);
-            self.scarce = Some((now, self.shared.memory_bound().is_scarce(table.as_deref())));
+        let Self { shared, table, pace, hurry, scarcity, .. } = self;
+        // Without threads the caller does the work.
+        if !shared.options.threads || hurry.is_set() {
+            return Duration::ZERO;
         }
-        self.scarce.is_some_and(|(_, is_scarce)| is_scarce)
+        let look = || shared.memory_bound().is_scarce(shared.state.table(*table).as_deref());
+        pace.pause(now, worked, shared.counts.transactions.get(), || scarcity.at(now, look))
+    }
+}
+
+impl Scarcity {
+    fn at(&mut self, now: Duration, look: impl FnOnce() -> bool) -> bool {
+        match self.0 {
+            Some((at, is_scarce)) if now.saturating_sub(at) < LOOK => is_scarce,
+            _ => self.0.insert((now, look())).1,
+        }
     }
 }
 
@@ -133,19 +155,26 @@ mod tests {
     #[test]
     fn a_flush_pauses_while_there_are_commits() {
         let mut pace = Pace::new(0.25, 7);
-        assert_eq!(pace.pause(MS, MS, 7), Duration::ZERO);
-        assert_eq!(pace.pause(10 * MS, 2 * MS, 8), 6 * MS);
+        assert_eq!(pace.pause(MS, MS, 7, || false), Duration::ZERO);
+        assert_eq!(pace.pause(10 * MS, 2 * MS, 8, || false), 6 * MS);
         // The last one was a moment ago.
-        assert_eq!(pace.pause(100 * MS, 2 * MS, 8), 6 * MS);
-        assert_eq!(pace.pause(110 * MS, 2 * MS, 8), Duration::ZERO);
-        assert_eq!(pace.pause(111 * MS, 2 * MS, 9), 6 * MS);
-        assert_eq!(pace.pause(112 * MS, 200 * MS, 9), PAUSE_MAX);
+        assert_eq!(pace.pause(100 * MS, 2 * MS, 8, || false), 6 * MS);
+        assert_eq!(pace.pause(110 * MS, 2 * MS, 8, || false), Duration::ZERO);
+        assert_eq!(pace.pause(111 * MS, 2 * MS, 9, || false), 6 * MS);
+        assert_eq!(pace.pause(112 * MS, 200 * MS, 9, || false), PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_flush_goes_on_where_memory_is_scarce() {
+        let mut pace = Pace::new(0.25, 0);
+        assert_eq!(pace.pause(MS, MS, 1, || true), Duration::ZERO);
+        assert_eq!(pace.pause(2 * MS, MS, 1, || false), 3 * MS);
     }
 
     #[test]
     fn a_share_of_all_or_of_nothing_is_all() {
         for share in [1.0, 2.0, 0.0, -1.0, f64::NAN] {
-            assert_eq!(Pace::new(share, 0).pause(MS, MS, 1), Duration::ZERO, "{share}");
+            assert_eq!(Pace::new(share, 0).pause(MS, MS, 1, || false), Duration::ZERO, "{share}");
         }
     }
 }

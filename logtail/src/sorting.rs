@@ -20,9 +20,11 @@ pub(crate) enum Sorting {
 }
 
 impl Sorting {
-    /// On a thread with this pace, if there may be one.
-    pub(crate) fn begin(job: SortJob, pacer: Option<Pacer>) -> Result<Self> {
-        let Some(mut pacer) = pacer else { return Ok(Self::Here(Box::new(job.sort(&mut || {})))) };
+    /// On a thread with this pace, if there may be threads.
+    pub(crate) fn begin(job: SortJob, threads: bool, mut pacer: Pacer) -> Result<Self> {
+        if !threads {
+            return Ok(Self::Here(Box::new(job.sort(&mut || {}))));
+        }
         let ahead = Ahead::spawn("logtail-sort", AHEAD, move |sender| {
             let mut sorted = job.sort(&mut || pacer.pause());
             while let Some(batch) = sorted.next_batch(&mut || pacer.pause()).transpose() {
