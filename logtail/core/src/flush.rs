@@ -18,4 +18,4 @@ pub use tombstones::{Collected, TombstoneBlocks, TombstoneJob};
 
 pub(crate) use gather::Sources;
 pub(crate) use moved::MovedRows;
-pub(crate) use sort::{Row, prefix, sort};
+pub(crate) use sort::{Row, sort};

@@ -7,6 +7,7 @@ mod decode;
 mod error;
 mod form;
 mod keys;
+mod prefix;
 mod range;
 
 use arrow_array::{Array, ArrayRef};
@@ -16,6 +17,8 @@ pub use bound::{BOUND_BYTES_MAX, cut_lower, cut_upper};
 pub use error::KeyError;
 pub use keys::{Iter, Keys};
 pub use range::KeyRange;
+
+pub(crate) use prefix::prefix;
 
 use form::{Form, Values};
 

@@ -9,8 +9,8 @@ const COMPARED: usize = 32 * 1024;
 /// A pivot is the median of so many rows.
 const SAMPLE: usize = 31;
 
-/// Rows that become sorted from the first on, as far as they are asked for, in pieces of work of a bounded length: an
-/// incremental quicksort. Who takes the rows in order may begin before the last of them are sorted.
+/// Rows that become sorted from the first on, as far as they are asked for: an incremental quicksort, in small pieces
+/// of work unless a pivot happens to be near an end. Who takes the rows in order may begin before the last are sorted.
 #[derive(Debug)]
 pub(crate) struct IncrementalSort {
     rows: Vec<Row>,
@@ -117,7 +117,7 @@ mod tests {
             let key = |row: Row| keys[row.source as usize * PART + row.at as usize].as_slice();
             let row = |at: usize| {
                 let part = |number: usize| u32::try_from(number).unwrap();
-                Row { prefix: crate::flush::prefix(&keys[at]), source: part(at / PART), at: part(at % PART) }
+                Row { prefix: crate::key::prefix(&keys[at]), source: part(at / PART), at: part(at % PART) }
             };
             let rows: Vec<Row> = (0..count).map(row).collect();
             let mut expected = rows.clone();

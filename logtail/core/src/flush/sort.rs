@@ -10,6 +10,7 @@ use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
     ids::{RowId, RowsetId},
+    key::prefix,
     mutants::{self, Mutant},
     table::{Chunk, DeletedRows, Memtable, TableError, Transfer},
     timestamp::Timestamp,
@@ -198,13 +199,4 @@ impl Row {
     pub(crate) fn rank(self) -> u64 {
         u64::from(self.source) << 32 | u64::from(self.at)
     }
-}
-
-/// The first eight bytes of a key, which sort as it does.
-#[expect(clippy::big_endian_bytes, reason = "bytes compare from the first to the last")]
-pub(crate) fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let len = key.len().min(bytes.len());
-    bytes[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(bytes)
 }

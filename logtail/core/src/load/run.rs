@@ -8,8 +8,8 @@ use arrow_schema::ArrowError;
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::{KeyColumns, TableSchema},
-    flush::{Row, SortedBatch, Sources, prefix, sort},
-    key::Keys,
+    flush::{Row, SortedBatch, Sources, sort},
+    key::{Keys, prefix},
     transaction::{OperationError, check_columns},
 };
 

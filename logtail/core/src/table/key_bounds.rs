@@ -1,6 +1,6 @@
 //! `KeyBounds`: which blocks of an object may have a key.
 
-use crate::block_meta::ObjectMeta;
+use crate::{block_meta::ObjectMeta, key::prefix};
 
 /// The bounds of the keys of an object's blocks, by their first eight bytes as numbers.
 ///
@@ -50,14 +50,6 @@ impl KeyBounds {
     pub(crate) fn allocated_bytes(&self) -> usize {
         size_of_val(&*self.blocks)
     }
-}
-
-/// The first eight bytes, zeros behind the end: where those of two keys differ, they are in the order of the keys.
-fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let len = key.len().min(8);
-    bytes[..len].copy_from_slice(&key[..len]);
-    u64::from_le_bytes(bytes).swap_bytes()
 }
 
 #[cfg(test)]
