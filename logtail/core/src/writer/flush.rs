@@ -261,7 +261,9 @@ impl Flush {
             })
         } else if writing.is_encoding {
             Ok(if writing.transfer.is_none() { FlushStep::NextObject } else { FlushStep::NextTombstones })
-        } else if let Some(job) = self.first_tombstones(writer, &mut writing) {
+        } else if writing.through.is_none()
+            && let Some(job) = self.more_tombstones(writer, &mut writing)
+        {
             Ok(FlushStep::EncodeTombstones(job))
         } else {
             return self.record(writer, log, unix, writing);
@@ -301,15 +303,14 @@ impl Flush {
         usize::try_from(of_rows).unwrap_or(usize::MAX).saturating_add(places * PLACE_BYTES_MAX)
     }
 
-    /// The job for all deletes that are committed once the objects of rows are put, if there are some.
-    fn first_tombstones(&self, writer: &Writer, writing: &mut Writing) -> Option<TombstoneJob> {
-        if writing.through.is_some() {
-            return None;
-        }
+    /// The job for the deletes that are committed by now and have no tombstones of this flush, if there are some. Those
+    /// of older objects have their tombstones by the first job, or stay in memory.
+    fn more_tombstones(&self, writer: &Writer, writing: &mut Writing) -> Option<TombstoneJob> {
         let through = writer.state().watermark();
-        writing.through = Some(through);
-        let (older, moved) = (self.older(writer).cloned(), self.moved(writing));
-        let job = TombstoneJob::new(self.table, self.tombstones, older, moved, Timestamp::ZERO, through);
+        let known = writing.through.replace(through);
+        let older = self.older(writer).filter(|_| known.is_none()).cloned();
+        let known = known.unwrap_or_default();
+        let job = TombstoneJob::new(self.table, self.tombstones, older, self.moved(writing), known, through);
         writing.is_encoding = job.is_some();
         job
     }
@@ -366,13 +367,9 @@ impl Flush {
                 return Ok(FlushStep::Wait);
             }
             Some(Err(error)) => Err(error),
+            // Without a job they are not committed yet.
             None => {
-                let through = writer.state().watermark();
-                let job = TombstoneJob::new(self.table, self.tombstones, std::iter::empty(), moved, known, through);
-                if job.is_some() {
-                    (writing.is_encoding, writing.through) = (true, Some(through));
-                }
-                // Without a job they are not committed yet.
+                let job = self.more_tombstones(writer, &mut writing);
                 Ok(job.map_or(FlushStep::Wait, FlushStep::EncodeTombstones))
             }
         };
