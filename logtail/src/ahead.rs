@@ -41,11 +41,7 @@ impl<T, R> Ahead<T, R> {
     /// # Errors
     /// [`Error::Bug`] once the thread has ended.
     pub(crate) fn next(&self) -> Result<Option<T>> {
-        match self.items.as_ref().map(mpsc::Receiver::try_recv) {
-            Some(Ok(item)) => Ok(Some(item)),
-            Some(Err(mpsc::TryRecvError::Empty)) => Ok(None),
-            Some(Err(mpsc::TryRecvError::Disconnected)) | None => Err(self.has_ended()),
-        }
+        self.wait_for(Duration::ZERO)
     }
 
     /// Waits for the next item, for so long.

@@ -33,10 +33,6 @@ impl Put {
 
     /// Its outcome, if there is one by now.
     pub(crate) fn outcome(&self) -> Option<Result<(), StoreError>> {
-        match self.outcome.try_recv() {
-            Ok(outcome) => Some(outcome.map(|_| ())),
-            Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => Some(Err(self.closed.clone())),
-        }
+        self.wait_for(Duration::ZERO)
     }
 }

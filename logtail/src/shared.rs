@@ -208,6 +208,7 @@ impl Shared {
     /// What tables have in memory: those that are to be flushed one day.
     pub(crate) fn memory(&self) -> Vec<TableMemory> {
         let (now, unix) = (self.monotonic(), self.unix());
+        // What is newest now is noted, as the flusher asks for the memory again and again.
         self.past();
         let mut ages = self.ages.lock();
         let mut part = |part: Part, bytes: usize, oldest: Option<Timestamp>| {
