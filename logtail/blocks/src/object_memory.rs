@@ -7,8 +7,7 @@ const KEPT_MAX: usize = 3;
 
 /// Memory for the bytes of objects that are written one after the other, by any thread. An object that is
 /// [dropped](crate::WrittenObject) leaves its memory to one that comes: memory that is given back to the system and
-/// taken again has to be cleared and mapped page by page, which was more than a third
-/// of the time that encoding took.
+/// taken again has to be cleared and mapped page by page, which was more than a third of the time that encoding took.
 #[derive(Clone, Debug, Default)]
 pub struct ObjectMemory(Arc<Mutex<Vec<Vec<u8>>>>);
 

@@ -52,8 +52,8 @@ pub enum Urgency {
     /// As fast as it goes.
     #[default]
     Now,
-    /// Beside others that use the same disk and must not wait for it, as the log does. A store behind
-    /// a network makes no difference.
+    /// Beside others that use the same disk and must not wait for it, as the log does. A store behind a network makes
+    /// no difference.
     Background,
 }
 
