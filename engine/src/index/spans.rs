@@ -263,4 +263,17 @@ mod tests {
             assert_eq!(spans.covering(0, 40).count(), expected.len(), "moved twice: {range:?}");
         }
     }
+
+    #[test]
+    fn spans_of_one_segment_that_meet_become_one() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut spans = spans();
+            for part in order {
+                spans.replace([12..16, 16..20, 20..24][part].clone(), tag(9), 400, 40, &mut Delta::default());
+            }
+            let found: Vec<_> = spans.0.iter().map(|span| (span.first, span.tag, span.bytes)).collect();
+            let expected = [(10, tag(1), 200), (12, tag(9), 1200), (24, tag(2), 600), (30, tag(3), 1000)];
+            assert_eq!(found, expected, "{order:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `Counting`: a store in memory that counts what is read of it.
+//! `Counting`: a store in memory that counts what is read of it, and how it is put.
 
 use std::{
     ops::Range,
@@ -10,7 +10,7 @@ use std::{
 
 use logboom_logtail::{StoreChoice, StoreOptions};
 use logboom_logtail_core::store::{
-    Name, ObjectStore, Outcome, Reply, Request, StoreError, StoreErrorKind, StoreHealth,
+    Name, ObjectStore, Outcome, Reply, Request, StoreError, StoreErrorKind, StoreHealth, Urgency,
 };
 use logboom_logtail_objects::Objects;
 
@@ -19,6 +19,8 @@ use logboom_logtail_objects::Objects;
 pub(crate) struct Counting {
     objects: Arc<Objects>,
     gets: Arc<Mutex<Vec<Get>>>,
+    /// Of each put.
+    urgencies: Arc<Mutex<Vec<Urgency>>>,
     /// An object, and the offset of a byte of it that is not as it was written.
     damage: Arc<Mutex<Option<(Name, u64)>>>,
     refuses_puts: Arc<AtomicBool>,
@@ -50,6 +52,7 @@ impl Counting {
         Self {
             objects: Arc::new(objects),
             gets: Arc::default(),
+            urgencies: Arc::default(),
             damage: Arc::default(),
             refuses_puts: Arc::default(),
             held_puts: Arc::default(),
@@ -72,6 +75,11 @@ impl Counting {
     /// The bytes that were read since the last call.
     pub(crate) fn take_bytes(&self) -> u64 {
         self.take().iter().map(Get::bytes).sum()
+    }
+
+    /// How objects were put since the last call.
+    pub(crate) fn take_urgencies(&self) -> Vec<Urgency> {
+        std::mem::take(&mut self.urgencies.lock().unwrap())
     }
 
     /// From now on, a byte of an object is another one.
@@ -137,6 +145,9 @@ impl ObjectStore for Counting {
     fn submit(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>) {
         if self.refuses_puts.load(Ordering::Relaxed) && matches!(request, Request::Put { .. }) {
             return done(Err(StoreError::new(&request, StoreErrorKind::Closed)));
+        }
+        if let Request::Put { urgency, .. } = &request {
+            self.urgencies.lock().unwrap().push(*urgency);
         }
         let Request::Get { name, ranges } = request else {
             if let Some(held) = &mut *self.held_puts.lock().unwrap() {

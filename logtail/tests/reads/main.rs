@@ -10,4 +10,5 @@ mod gets;
 mod held_up;
 mod loads;
 mod metrics;
+mod puts;
 mod shop;

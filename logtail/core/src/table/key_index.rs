@@ -174,28 +174,32 @@ mod tests {
 
     use super::*;
 
-    /// Rows with keys of which some repeat, more than many tables have room for; some of the newest are removed again.
+    /// Rows with keys of which some repeat, more than many tables have room for. Some of the newest are removed again,
+    /// and some of those are other rows then, with keys of their own.
     #[test]
     fn rows_are_those_of_a_map() {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
         for rows in [1, 5, TABLE_ROWS, 40_000] {
-            let keys: Vec<[u8; 8]> = (0..rows).map(|_| rng.u64(..rows as u64 * 4).to_le_bytes()).collect();
-            let key = |row: u32| keys[row as usize].as_slice();
-            let (mut index, mut model) = (KeyIndex::default(), HashMap::<&[u8], Vec<u32>>::new());
+            let numbers = rows as u64 * 4;
+            let mut keys: Vec<[u8; 8]> = (0..rows).map(|_| rng.u64(..numbers).to_le_bytes()).collect();
+            let (mut index, mut model) = (KeyIndex::default(), HashMap::<[u8; 8], Vec<u32>>::new());
             for row in 0..u32::try_from(rows).unwrap() {
-                index.insert(row, key);
+                index.insert(row, |row| &keys[row as usize]);
                 if rng.u8(..) < 20 {
-                    index.remove(row, key);
-                } else {
-                    model.entry(key(row)).or_default().push(row);
+                    index.remove(row, |row| &keys[row as usize]);
+                    if rng.bool() {
+                        continue;
+                    }
+                    keys[row as usize] = (numbers + u64::from(row)).to_le_bytes();
+                    index.insert(row, |row| &keys[row as usize]);
                 }
+                model.entry(keys[row as usize]).or_default().push(row);
             }
-            for number in 0..rows as u64 * 4 {
-                let key_bytes = number.to_le_bytes();
-                let expected = model.get(key_bytes.as_slice()).map_or(&[][..], Vec::as_slice);
-                let mut next = index.newest(index.hash(&key_bytes), |row| key(row) == key_bytes);
+            for key in (0..numbers + rows as u64).map(u64::to_le_bytes) {
+                let expected = model.get(&key).map_or(&[][..], Vec::as_slice);
+                let mut next = index.newest(index.hash(&key), |row| keys[row as usize] == key);
                 for row in expected.iter().rev() {
                     assert_eq!(next, Some(*row));
                     next = index.older(*row);
