@@ -1,33 +1,17 @@
 //! A local directory, beside what `object_store` does for it.
 
+mod file;
+
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File},
-    io::{self, Write},
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use logboom_logtail_core::store::{Marker, Name, Urgency};
 use parking_lot::Mutex;
-
-/// An object is written in pieces of so many bytes, each of which is durable before the next one is written: what
-/// others write to the disk, as the log does, waits for one of them and not for the object.
-///
-/// An object of 16 MiB on a cloud disk, with a writer of 4 KiB beside it that syncs each: in pieces of 256 KiB it took
-/// 33 to 113 ms, of 1 MiB 21 to 43 ms, of 4 MiB 22 to 55 ms and as a whole 15 to 24 ms, while the 99th percentile of
-/// the writer was 4 to 8 ms, 4 to 8 ms, 14 to 19 ms and 12 to 13 ms. A disk that is slower to sync loses more by small
-/// pieces. Whether the file had its blocks before made no difference that was there each time.
-const PIECE: usize = 1 << 20;
-
-/// In the background the pieces are smaller, and each is followed by a pause as long as it took. At 20 MB/s beside
-/// transactions that commit, pieces of 1 MiB raised their 99th percentile from about 0.4 ms to 0.8 ms, and pieces of
-/// 128 KiB did not.
-const BACKGROUND_PIECE: usize = 128 << 10;
-/// The longest of these pauses: a slow disk does not make a put time out.
-const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// A directory with objects.
 ///
@@ -102,8 +86,8 @@ impl LocalDirectory {
             }
             staged => staged,
         };
-        let (mut file, staged) = staged?;
-        let put = write(&mut file, bytes, urgency).and_then(|()| fs::hard_link(&staged, &path));
+        let (file, staged) = staged?;
+        let put = file::write(&file, bytes, urgency).and_then(|()| fs::hard_link(&staged, &path));
         // One that stays is swept at the next opening.
         _ = fs::remove_file(&staged);
         put?;
@@ -152,27 +136,6 @@ fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
             file => return Ok((file?, staged)),
         }
     }
-}
-
-/// Writes a file that is durable then.
-fn write(file: &mut File, bytes: &[u8], urgency: Urgency) -> io::Result<()> {
-    let piece = match urgency {
-        Urgency::Now => PIECE,
-        Urgency::Background => BACKGROUND_PIECE,
-    };
-    let mut pieces = bytes.chunks(piece).peekable();
-    while let Some(piece) = pieces.next() {
-        let began = Instant::now();
-        file.write_all(piece)?;
-        // The last one becomes durable with the rest of the file.
-        if pieces.peek().is_some() {
-            file.sync_data()?;
-            if urgency == Urgency::Background {
-                thread::sleep(began.elapsed().min(PAUSE_MAX));
-            }
-        }
-    }
-    file.sync_all()
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
