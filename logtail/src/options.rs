@@ -24,7 +24,7 @@ pub struct Options {
     /// a processor. Pauses come between pieces of work, which take a fraction of a millisecond unless values are large.
     /// An object whose put begins then is put [in the background](logboom_logtail_core::store::Urgency). There are no
     /// pauses without commits, when rows take three quarters of the memory that they may, while somebody waits in
-    /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.4.
+    /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.5.
     pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
@@ -92,7 +92,7 @@ impl Options {
             store: StoreChoice::Location { location: location.into(), options: StoreOptions::default() },
             threads: true,
             flush: FlushPolicy::default(),
-            flush_share: 0.4,
+            flush_share: 0.5,
             checkpoint_interval: Duration::from_secs(60),
             pinned: Duration::from_secs(600),
             objects: WriteOptions::default(),
