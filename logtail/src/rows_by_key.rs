@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::{concat::concat_batches, take::take_record_batch};
 use logboom_logtail_blocks::{ScanBlock, ScanRequest};
 use logboom_logtail_core::{
-    RowId, RowsetId, TableId, Timestamp,
+    RowId, RowsetId, TableId,
     block_meta::BlockMeta,
     catalog::TableSchema,
     key::Keys,
@@ -19,7 +19,7 @@ use logboom_logtail_core::{
 
 use crate::{
     error::{Error, Result},
-    lookup::find_in_objects,
+    lookup::find_rows,
     object_rows::ObjectRows,
     shared::Shared,
 };
@@ -58,7 +58,7 @@ pub(crate) fn get(
     plan: &Arc<ScanPlan>,
     keys: &Keys,
 ) -> Result<RowsByKey> {
-    let found = find_places(shared, version, schema, keys, snapshot.timestamp())?;
+    let found = find_rows(&shared.store, version, schema, keys.iter(), snapshot.timestamp())?;
     let mut by_rowset: BTreeMap<RowsetId, Vec<u32>> = BTreeMap::new();
     for row in found.iter().flatten() {
         by_rowset.entry(row.rowset).or_default().push(row.row);
@@ -99,37 +99,6 @@ pub(crate) fn get(
         take_record_batch(&all, &UInt64Array::from(taken))?
     };
     Ok(RowsByKey { rows, positions })
-}
-
-/// The places of the rows that are visible at `timestamp`, by key.
-fn find_places(
-    shared: &Shared,
-    version: &Version,
-    schema: &TableSchema,
-    keys: &Keys,
-    timestamp: Timestamp,
-) -> Result<Vec<Option<RowId>>> {
-    let mut missing: Vec<Vec<u8>> = Vec::new();
-    // Behind a delete in memory a bulk load may have written to objects.
-    let live = |key: &[u8]| version.find_in_memory(key, timestamp).filter(|found| found.is_live(timestamp));
-    let in_memory = |key: &[u8]| match live(key) {
-        Some(found) => Some(found.row),
-        None => {
-            missing.push(key.to_vec());
-            None
-        }
-    };
-    let mut found: Vec<Option<RowId>> = keys.iter().map(in_memory).collect();
-    if missing.is_empty() || version.objects().is_empty() {
-        return Ok(found);
-    }
-    missing.sort_unstable();
-    missing.dedup();
-    let in_objects = find_in_objects(&shared.store, version, schema, &missing, timestamp)?;
-    for (place, key) in found.iter_mut().zip(keys.iter()) {
-        *place = place.or_else(|| in_objects.get(key).copied());
-    }
-    Ok(found)
 }
 
 /// These rows of an object, which are rising: of each block what is asked for of its columns.
