@@ -30,6 +30,7 @@ pub struct Flushing {
     waits_for: Option<FlushProgress>,
     put: Option<Put>,
     objects_put: usize,
+    tombstone_rounds: usize,
     hurry: Hurry,
     pacer: Pacer,
     /// How the last object is put.
@@ -67,6 +68,7 @@ impl Flushing {
             waits_for: None,
             put: None,
             objects_put: 0,
+            tombstone_rounds: 0,
             hurry,
             urgency: Urgency::Now,
         })
@@ -75,6 +77,11 @@ impl Flushing {
     /// How many objects are in the store by now.
     pub fn objects_put(&self) -> usize {
         self.objects_put
+    }
+
+    /// How often it has begun to collect deletes by now: again where many are committed while it is under way.
+    pub fn tombstone_rounds(&self) -> usize {
+        self.tombstone_rounds
     }
 
     /// How the last object is put: in the background it takes its time.
@@ -129,6 +136,7 @@ impl Flushing {
             Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job, &self.hurry)?),
             Ok(FlushStep::EncodeTombstones(job)) => {
                 self.encoding = Some(Encoding::begin_tombstones(&self.shared, job, &self.hurry)?);
+                self.tombstone_rounds += 1;
             }
             Ok(FlushStep::NextObject) => self.waits_for = Some(FlushProgress::WaitsForObject),
             Ok(FlushStep::NextTombstones) => {

@@ -97,7 +97,7 @@ pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{Catalog, CatalogError, Change, Column, ColumnRef, NewColumn, NewTable, TableSchema},
     checkpoint::Checkpoint,
-    flush::{FlushParts, FlushPolicy},
+    flush::{FlushLimits, FlushParts, FlushPolicy},
     predicate::{Op, Value},
     scan::{BATCH_ROWS, ColumnError, Filter, Projection},
     state::Stale,

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use logboom::Clock;
 use logboom_logtail_blocks::WriteOptions;
-use logboom_logtail_core::{flush::FlushPolicy, store::ObjectStore};
+use logboom_logtail_core::{
+    flush::{FlushLimits, FlushPolicy},
+    store::ObjectStore,
+};
 use logboom_logtail_objects::Options as StoreOptions;
 
 /// Options of a [`Tail`](crate::Tail). Fields are assigned after [`new`](Options::new).
@@ -26,6 +29,8 @@ pub struct Options {
     /// pauses without commits, when rows take three quarters of the memory that they may, while somebody waits in
     /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.5.
     pub flush_share: f64,
+    /// How many deletes a flush has in its record and in a tombstone object.
+    pub flush_limits: FlushLimits,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
     /// How long rows may be in memory and in the log alone. Those of a table with older ones, which cannot be flushed,
@@ -93,6 +98,7 @@ impl Options {
             threads: true,
             flush: FlushPolicy::default(),
             flush_share: 0.5,
+            flush_limits: FlushLimits::default(),
             checkpoint_interval: Duration::from_secs(60),
             pinned: Duration::from_secs(600),
             objects: WriteOptions::default(),

@@ -61,7 +61,7 @@ impl Tail {
         let clock = options.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::default()));
         let shared = loop {
             let (recovered, store, next) = read(&engine.shard(shard), &options)?;
-            let writer = Writer::new(recovered, clock.nonce());
+            let writer = Writer::new(recovered, clock.nonce()).with_flush_limits(options.flush_limits);
             let identity = writer.identity();
             let log = ShardLog::new(engine, shard, writer.epoch(), next);
             let store = match store {

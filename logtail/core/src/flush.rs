@@ -3,6 +3,7 @@
 mod encode;
 mod gather;
 mod incremental_sort;
+mod limits;
 mod moved;
 mod parts;
 mod policy;
@@ -10,6 +11,7 @@ mod sort;
 mod tombstones;
 
 pub use encode::EncodeJob;
+pub use limits::FlushLimits;
 pub use moved::MovedDeletes;
 pub use parts::FlushParts;
 pub use policy::{Due, FlushPolicy, FlushReason, MemoryUse, TableMemory};
@@ -17,5 +19,6 @@ pub use sort::{SortJob, SortedBatch, SortedRows};
 pub use tombstones::{Collected, TombstoneBlocks, TombstoneJob};
 
 pub(crate) use gather::Sources;
+pub(crate) use limits::PLACE_BYTES_MAX;
 pub(crate) use moved::MovedRows;
 pub(crate) use sort::{Row, sort};

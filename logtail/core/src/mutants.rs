@@ -60,6 +60,7 @@ mutants! { simulated {
     LoadForgotten: "a transaction commits although a bulk load wrote its keys since its snapshot",
     DeletesLost: "deletes leave memory that are in no tombstone object",
     TombstonesDropped: "a block's tombstones replace those that it had, without having them",
+    RoundBeforeDropped: "the tombstones of a second round of a flush replace those of the first, without having them",
     TombstonesUnread: "readers do not look for the tombstones of a block",
     CopiedInPart: "of rows that a checkpoint writes for the first time it leaves out those from before the one before",
     LogDroppedEarly: "a checkpoint drops the records of rows that are in memory alone",

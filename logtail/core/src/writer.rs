@@ -25,6 +25,7 @@ use crate::{
     checkpoint::Checkpoint,
     clients::Clients,
     clock::HybridClock,
+    flush::FlushLimits,
     ids::{RowId, RowsetId, TableId},
     log::{Log, LogEvent, Refusal},
     mutants::{self, Mutant},
@@ -67,6 +68,7 @@ pub struct Writer {
     checkpointing: bool,
     /// Tables that are being flushed.
     flushing: BTreeSet<TableId>,
+    flush_limits: FlushLimits,
     /// The number that a database, table or memtable gets next.
     next_number: u64,
     serving: bool,
@@ -134,9 +136,16 @@ impl Writer {
             intended,
             checkpointing: false,
             flushing: BTreeSet::new(),
+            flush_limits: FlushLimits::default(),
             serving: false,
             stopped: None,
         }
+    }
+
+    /// The writer with these limits of flushes, rather than those that they usually have.
+    #[must_use]
+    pub fn with_flush_limits(self, flush_limits: FlushLimits) -> Self {
+        Self { flush_limits, ..self }
     }
 
     /// Proposes the record of the writer's epoch, before anything else. It [serves](Writer::serves) once that is

@@ -66,6 +66,19 @@ impl Draft {
         }
     }
 
+    /// Deletes rows of a table, if there is such a table at the snapshot.
+    ///
+    /// # Errors
+    /// As [`Draft::operate`].
+    pub(crate) fn delete_some(&mut self, id: u64, tail: &Tail, choices: &mut Choices) -> Result<(), Failure> {
+        let catalog = Arc::clone(&self.catalog);
+        match catalog.tables.get(&id) {
+            Some(table) if table.is_keyed() => self.delete(id, table, choices),
+            Some(table) => self.delete_rows(id, table, tail, choices),
+            None => Ok(()),
+        }
+    }
+
     /// Inserts rows with keys.
     fn insert(&mut self, id: u64, table: &Table, choices: &mut Choices) -> Result<(), Failure> {
         let rows = keyed_rows(table, choices);

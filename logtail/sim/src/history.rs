@@ -12,7 +12,7 @@ mod transactions;
 use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use logboom::disk::FaultKind;
-use logboom_logtail::{Options, StoreChoice};
+use logboom_logtail::{FlushLimits, Options, StoreChoice};
 use logboom_sim::{Choices, Failure, World};
 use logboom_wal::marks;
 
@@ -97,6 +97,8 @@ struct Weights {
     faults: u64,
     /// Openings that are cut short.
     interruptions: u64,
+    /// Deletes between two steps of a flush.
+    deletes_beside: u64,
     /// By weight: begin, operate, commit, retry, wait, drive, change, clock, flush, store, checkpoint, load, take over.
     kinds: [u64; 13],
 }
@@ -110,6 +112,7 @@ impl Weights {
             halts: choices.pick(&[0, 40, 80]),
             faults: choices.pick(&[0, 0, 30]),
             interruptions: choices.pick(&[0, 30]),
+            deletes_beside: choices.pick(&[0, 10, 40]),
             kinds: [
                 20,
                 10,
@@ -139,8 +142,18 @@ fn options(world: &World, objects: &SimObjects, choices: &mut Choices) -> Option
     options.pinned = Duration::from_millis(choices.pick(&[0, 5000, 600_000]));
     options.objects.object_bytes = choices.pick(&[1, 2000, 1 << 20]);
     options.objects.row_group_bytes = choices.pick(&[1, 2000, 1 << 20]);
+    options.flush_limits = limits(choices);
     options.load_bytes = choices.pick(&[1, 300, 1 << 20]);
     options
+}
+
+/// So that a few deletes while a flush is under way are too many for its record, or for a tombstone object.
+fn limits(choices: &mut Choices) -> FlushLimits {
+    let usual = FlushLimits::default();
+    FlushLimits {
+        record_deletes_max: choices.pick(&[0, 0, 1, usual.record_deletes_max]),
+        object_tombstones: choices.pick(&[1, 3, usual.object_tombstones]),
+    }
 }
 
 struct History {

@@ -7,6 +7,7 @@ use std::{
 
 use logboom::{Engine, ShardId};
 use logboom_logtail::{Commit, Error, Flushing, Tail, Timestamp};
+use logboom_wal::marks;
 
 use crate::{draft::Draft, loading::Loading, records::Records};
 
@@ -22,7 +23,8 @@ pub(crate) struct Life {
     pub(crate) replaced: Vec<Tail>,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) waiting: Vec<Waiting>,
-    pub(crate) flushes: Vec<Flushing>,
+    /// With their tables.
+    pub(crate) flushes: Vec<(u64, Flushing)>,
     pub(crate) loads: Vec<Loading>,
     pub(crate) records: Records,
     /// The timestamp of the checkpoint from which the tail was opened: what was written before is in no memory.
@@ -75,6 +77,8 @@ impl Life {
     pub(crate) fn end(self) {
         let Self { engine, tail, replaced, drafts, waiting, flushes, loads, .. } = self;
         loads.iter().for_each(Loading::mark_end);
+        let in_second_round = flushes.iter().any(|(_, flush)| flush.tombstone_rounds() > 1);
+        marks::hit_if(in_second_round, "crash: in the second round of a flush's tombstones");
         drop((tail, replaced, drafts, waiting, flushes, loads));
         drop(engine.close());
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use logboom::{ReadError, Shard};
 use logboom_logtail::Timestamp;
-use logboom_logtail_core::record::{Position, Record, RecordError};
+use logboom_logtail_core::record::{Position, Record, RecordError, Tombstones};
+use logboom_wal::marks;
 
 /// What the records of a shard say, as far as they were read.
 #[derive(Debug, Default)]
@@ -56,9 +57,23 @@ impl Records {
             Record::Flushed(flushed) => {
                 self.commits.insert(flushed.timestamp, index);
                 self.flushes.push(flushed.timestamp);
+                mark_tombstones(&flushed.tombstones);
             }
             Record::Loaded(loaded) => drop(self.commits.insert(loaded.timestamp, index)),
             _ => {}
+        }
+    }
+}
+
+/// Marks what the tombstone objects of a flush have. Those of a round have all deletes up to the same timestamp.
+fn mark_tombstones(all: &[Tombstones]) {
+    let is_split = all.windows(2).any(|pair| pair[0].through == pair[1].through);
+    marks::hit_if(is_split, "flush: tombstones of a round are in several objects");
+    let mut rounds = BTreeMap::new();
+    for tombstones in all {
+        for block in &tombstones.blocks {
+            let before = rounds.insert((block.rowset, block.block), tombstones.through);
+            marks::hit_if(before.is_some(), "flush: tombstones of several rounds are of a block");
         }
     }
 }

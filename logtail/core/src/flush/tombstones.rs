@@ -13,10 +13,6 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// From so many tombstones on the next ones go to another object, and those of older objects stay in memory until the
-/// next flush: what a flush holds in memory, and what leaves it in one step.
-const TOMBSTONES_MAX: usize = 1 << 18;
-
 /// Collects deletes that are in memory: those of blocks of older objects, and those of the rows that the flush moves.
 /// With them go the tombstones that a block has in an object already, so that one range has all of it. Takes no locks
 /// that commits wait for.
@@ -32,6 +28,8 @@ pub struct TombstoneJob {
     /// Deletes of moved rows after this timestamp are new: blocks without are left out.
     known: Timestamp,
     through: Timestamp,
+    /// [`FlushLimits::object_tombstones`](super::FlushLimits::object_tombstones), at least one.
+    limit: usize,
 }
 
 /// Blocks with the deletes of a [`TombstoneJob`], in the order of their tombstones.
@@ -41,6 +39,7 @@ pub struct TombstoneBlocks {
     blocks: VecDeque<Dirty>,
     moved: MovedDeletes,
     through: Timestamp,
+    limit: usize,
 }
 
 /// What goes to a tombstone object: all but the object.
@@ -52,7 +51,7 @@ pub struct Collected {
 
 impl TombstoneJob {
     /// A job for the deletes up to `through`, inclusive, all of which are committed: of `older` objects, and of moved
-    /// rows after `known`. `None` without any.
+    /// rows after `known`. `None` without any. From `limit` tombstones on the next ones go to another object.
     pub(crate) fn new(
         table: TableId,
         first: ObjectId,
@@ -60,11 +59,12 @@ impl TombstoneJob {
         moved: MovedRows,
         known: Timestamp,
         through: Timestamp,
+        limit: usize,
     ) -> Option<Self> {
         let is_dirty = |object: &Arc<Object>| object.oldest_delete().is_some_and(|oldest| oldest <= through);
         let objects: Vec<_> = older.filter(is_dirty).collect();
         let has_some = !objects.is_empty() || moved.has_deletes(known, through);
-        has_some.then_some(Self { table, first, objects, moved, known, through })
+        has_some.then_some(Self { table, first, objects, moved, known, through, limit: limit.max(1) })
     }
 
     /// Whether blocks have tombstones already.
@@ -74,13 +74,15 @@ impl TombstoneJob {
 
     /// Collects.
     pub fn collect(self) -> TombstoneBlocks {
-        let Self { known, through, .. } = self;
-        let mut blocks = with_most(self.objects.iter().flat_map(|object| dirty_blocks(object, through)).collect());
+        let Self { known, through, limit, .. } = self;
+        let older = self.objects.iter().flat_map(|object| dirty_blocks(object, through)).collect();
+        let mut blocks = with_most(older, limit);
         let moved = self.moved.deletes_through(through);
         let is_new = |dirty: &Dirty| dirty.deletes.iter().any(|(_, at)| *at > known);
-        blocks.extend(moved.0.iter().flat_map(|object| dirty_blocks(object, through)).filter(is_new));
+        let moved_blocks = moved.0.iter().flat_map(|object| dirty_blocks(object, through)).filter(is_new);
+        blocks.extend(moved_blocks.map(|dirty| dirty.without(known)));
         blocks.sort_by_key(|dirty| (dirty.object.meta().id, dirty.block));
-        TombstoneBlocks { next: self.first, blocks: blocks.into(), moved, through }
+        TombstoneBlocks { next: self.first, blocks: blocks.into(), moved, through, limit }
     }
 }
 
@@ -102,7 +104,7 @@ impl TombstoneBlocks {
     ) -> Result<Collected, E> {
         let mut collected = Collected { through: self.through, blocks: Vec::new() };
         let mut total = 0;
-        while total < TOMBSTONES_MAX
+        while total < self.limit
             && let Some(Dirty { object, block, deletes, .. }) = self.blocks.pop_front()
         {
             let older = match object.tombstones_of(block) {
@@ -137,6 +139,16 @@ struct Dirty {
     older: usize,
 }
 
+impl Dirty {
+    /// With the mutant, a second round of tombstones has none of the round before.
+    fn without(mut self, known: Timestamp) -> Self {
+        if mutants::is_on(Mutant::RoundBeforeDropped) {
+            self.deletes.retain(|(_, at)| *at > known);
+        }
+        self
+    }
+}
+
 /// The blocks of an object with deletes in memory up to `through`, inclusive.
 fn dirty_blocks(object: &Arc<Object>, through: Timestamp) -> impl Iterator<Item = Dirty> + '_ {
     let all = object.deletes();
@@ -149,12 +161,12 @@ fn dirty_blocks(object: &Arc<Object>, through: Timestamp) -> impl Iterator<Item 
     })
 }
 
-/// Those with the most deletes in memory, of which there are not too many: so each flush frees what it can.
-fn with_most(mut blocks: Vec<Dirty>) -> Vec<Dirty> {
+/// Those with the most deletes in memory, which have about `limit` of them: so each flush frees what it can.
+fn with_most(mut blocks: Vec<Dirty>, limit: usize) -> Vec<Dirty> {
     blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes.len()));
     let mut total = 0;
     blocks.retain(|dirty| {
-        let has_room = total < TOMBSTONES_MAX;
+        let has_room = total < limit;
         total += dirty.deletes.len() + dirty.older;
         has_room
     });

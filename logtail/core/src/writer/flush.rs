@@ -13,7 +13,7 @@ use super::{Writer, flush_error::FlushError};
 use crate::{
     block_meta::{MetaError, ObjectMeta},
     catalog::TableSchema,
-    flush::{EncodeJob, MovedDeletes, MovedRows, SortJob, TombstoneJob},
+    flush::{EncodeJob, MovedDeletes, MovedRows, PLACE_BYTES_MAX, SortJob, TombstoneJob},
     ids::{RowId, TableId},
     log::Log,
     object_id::ObjectId,
@@ -117,13 +117,6 @@ pub enum FlushStep {
     /// The flush is committed, and readers read the objects.
     Done(Box<Flushed>),
 }
-
-/// The most that a delete takes in the record, or a block with tombstones, or a memtable's id.
-const PLACE_BYTES_MAX: usize = 25;
-
-/// The deletes that may be in the record, up to 1 MiB: they are collected while commits wait. For more of them, another
-/// tombstone object is written first.
-const DELETES_MAX: usize = (1 << 20) / PLACE_BYTES_MAX;
 
 impl Flush {
     /// A flush of these memtables, which are of one schema and take no more rows. `first` are ids of objects of rows,
@@ -310,7 +303,8 @@ impl Flush {
         let known = writing.through.replace(through);
         let older = self.older(writer).filter(|_| known.is_none()).cloned();
         let known = known.unwrap_or_default();
-        let job = TombstoneJob::new(self.table, self.tombstones, older, self.moved(writing), known, through);
+        let limit = writer.flush_limits.object_tombstones;
+        let job = TombstoneJob::new(self.table, self.tombstones, older, self.moved(writing), known, through, limit);
         writing.is_encoding = job.is_some();
         job
     }
@@ -349,10 +343,11 @@ impl Flush {
         mut writing: Writing,
     ) -> Result<FlushStep, FlushError<L::Error>> {
         let (moved, known) = (self.moved(&writing), writing.through.unwrap_or_default());
-        let deletes = moved.deletes_after(known, DELETES_MAX + 1);
+        let most = writer.flush_limits.record_deletes_max;
+        let deletes = moved.deletes_after(known, most.saturating_add(1));
         let has_some = !deletes.is_empty();
         let mut flushed = self.flushed(&writing, Vec::new());
-        let proposed = if deletes.len() > DELETES_MAX {
+        let proposed = if deletes.len() > most {
             None
         } else {
             flushed.deletes = deletes;

@@ -21,25 +21,34 @@ impl History {
             let parts = self.choices.pick(&[FlushParts::ALL, FlushParts::ROWS, FlushParts::DELETES]);
             let begun = life.tail.begin_flush(TableId(*table), parts);
             self.steps.push(format!("flush of table {table}, {parts:?}: {}", begun.is_some()));
-            life.flushes.extend(begun);
+            life.flushes.extend(begun.map(|flush| (*table, flush)));
         }
         if life.flushes.is_empty() {
             return Ok(());
         }
         let at = self.choices.size(life.flushes.len());
         if self.choices.percent(3) {
-            let given_up = life.flushes.swap_remove(at);
+            let (_, given_up) = life.flushes.swap_remove(at);
             marks::hit("flush: given up");
             marks::hit_if(given_up.objects_put() > 0, "flush: given up, with objects in the store");
             return Ok(());
         }
         for _ in 0..self.choices.range(1..12) {
-            let step = life.flushes[at].step();
+            if self.choices.percent(self.weights.deletes_beside) {
+                self.delete_beside(life, life.flushes[at].0)?;
+                self.observe(life)?;
+                if self.world.has_halted() {
+                    return Ok(());
+                }
+            }
+            let (_, flush) = &mut life.flushes[at];
+            let step = flush.step();
             self.note(format!("flush {at}: {step:?}"));
             match step {
                 Ok(FlushProgress::Done) => {
                     marks::hit("flush: done");
-                    marks::hit_if(life.flushes[at].objects_put() > 1, "flush: of several objects");
+                    marks::hit_if(flush.objects_put() > 1, "flush: of several objects");
+                    marks::hit_if(flush.tombstone_rounds() > 1, "flush: tombstones of several rounds");
                     self.counts.flushes += 1;
                     drop(life.flushes.swap_remove(at));
                     break;

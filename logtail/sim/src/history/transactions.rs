@@ -60,6 +60,19 @@ impl History {
         life.drafts[at].operate(&tail, &mut self.choices, &mut self.serial)
     }
 
+    /// A transaction deletes rows of a table that is being flushed. Perhaps another one, which sees them as well, does
+    /// so later.
+    pub(super) fn delete_beside(&mut self, life: &mut Life, table: u64) -> Result<(), Failure> {
+        if life.drafts.len() < OPEN_MAX && self.choices.percent(30) {
+            let mut late = self.begin_now(life);
+            late.delete_some(table, &life.tail, &mut self.choices)?;
+            life.drafts.push(late);
+        }
+        let mut draft = self.begin_now(life);
+        draft.delete_some(table, &life.tail, &mut self.choices)?;
+        self.submit(life, draft)
+    }
+
     /// Submits one of the open transactions.
     pub(super) fn submit_one(&mut self, life: &mut Life) -> Result<(), Failure> {
         if life.drafts.is_empty() {
