@@ -19,6 +19,6 @@ pub use sort::{SortJob, SortedBatch, SortedRows};
 pub use tombstones::{Collected, TombstoneBlocks, TombstoneJob};
 
 pub(crate) use gather::Sources;
-pub(crate) use limits::PLACE_BYTES_MAX;
+pub(crate) use limits::{PLACE_BYTES_MAX, TOMBSTONES_BYTES_MAX};
 pub(crate) use moved::MovedRows;
 pub(crate) use sort::{Row, sort};

@@ -16,6 +16,10 @@ pub struct FlushLimits {
 /// The most that a delete takes in the record, or a block with tombstones, or a memtable's id.
 pub(crate) const PLACE_BYTES_MAX: usize = 25;
 
+/// The most that a block with tombstones takes in the record, with its part of the metadata of their object: that has
+/// no more blocks than it has tombstones of, and no keys.
+pub(crate) const TOMBSTONES_BYTES_MAX: usize = PLACE_BYTES_MAX + 256;
+
 impl Default for FlushLimits {
     fn default() -> Self {
         Self { record_deletes_max: (1 << 20) / PLACE_BYTES_MAX, object_tombstones: 1 << 18 }

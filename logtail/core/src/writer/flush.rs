@@ -13,7 +13,7 @@ use super::{Writer, flush_error::FlushError};
 use crate::{
     block_meta::{MetaError, ObjectMeta},
     catalog::TableSchema,
-    flush::{EncodeJob, MovedDeletes, MovedRows, PLACE_BYTES_MAX, SortJob, TombstoneJob},
+    flush::{EncodeJob, MovedDeletes, MovedRows, PLACE_BYTES_MAX, SortJob, TOMBSTONES_BYTES_MAX, TombstoneJob},
     ids::{RowId, TableId},
     log::Log,
     object_id::ObjectId,
@@ -72,8 +72,10 @@ enum Phase {
 struct Writing {
     /// Those of rows that are encoded.
     metas: Vec<Arc<ObjectMeta>>,
-    /// The bytes of all metadata in the record, as far as they are known.
+    /// The bytes of their metadata.
     meta_bytes: usize,
+    /// The most bytes of the tombstones that are encoded.
+    tombstone_bytes: usize,
     /// The most blocks of older objects whose tombstones the record has.
     blocks_max: usize,
     /// Those without an intent.
@@ -185,6 +187,8 @@ impl Flush {
     pub fn tombstones(&mut self, tombstones: Tombstones, bytes: Bytes) {
         if let Phase::Writing(writing) = &mut self.phase {
             self.tombstones.number = tombstones.object.id.number.saturating_add(1);
+            writing.tombstone_bytes += tombstones.object.encode().map_or(0, |bytes| bytes.len());
+            writing.tombstone_bytes += tombstones.blocks.len() * PLACE_BYTES_MAX;
             writing.encoded.push((tombstones.object.id, bytes));
             writing.tombstones.push(tombstones);
         }
@@ -258,6 +262,9 @@ impl Flush {
             && let Some(job) = self.more_tombstones(writer, &mut writing)
         {
             Ok(FlushStep::EncodeTombstones(job))
+        } else if !writing.encoded.is_empty() {
+            // They have waited for tombstones, of which there are none.
+            return self.write(writer, log, unix, writing);
         } else {
             return self.record(writer, log, unix, writing);
         };
@@ -266,7 +273,8 @@ impl Flush {
     }
 
     /// Whether objects may be put now: the record will not be too long. Perhaps it will be: then none is put before all
-    /// are encoded, so that a flush which fails for this, and is tried again, leaves no objects each time.
+    /// are encoded, with the tombstones of deletes that are committed by then, so that a flush which fails for this,
+    /// and is tried again, leaves no objects each time.
     ///
     /// # Errors
     /// [`FlushError::TooLarge`] where it is too long.
@@ -274,12 +282,12 @@ impl Flush {
         let max = log.bytes_max();
         let bytes = if writing.meta_bytes > max {
             writing.meta_bytes
-        } else if writing.through.is_some() || self.record_bytes_max(writing) < max / 2 {
+        } else if self.record_bytes_max(writing) < max / 2 {
             return Ok(true);
-        } else if writing.transfer.is_some() {
-            record::flushed(writer.position, &self.flushed(writing, Vec::new()))?.len()
-        } else {
+        } else if writing.is_encoding || writing.through.is_none() {
             return Ok(false);
+        } else {
+            record::flushed(writer.position, &self.flushed(writing, Vec::new()))?.len()
         };
         if bytes > max { Err(FlushError::TooLarge { bytes, max }) } else { Ok(true) }
     }
@@ -290,10 +298,10 @@ impl Flush {
         let encoded: u64 = writing.metas.iter().map(|meta| u64::from(meta.rows())).sum();
         let rows: u64 = self.memtables.iter().map(|memtable| u64::from(memtable.len())).sum();
         let blocks: usize = writing.metas.iter().map(|meta| meta.blocks.len()).sum();
-        let of_rows = (writing.meta_bytes + blocks * PLACE_BYTES_MAX) as u64;
+        let of_rows = (writing.meta_bytes + blocks * TOMBSTONES_BYTES_MAX) as u64;
         let of_rows = if writing.transfer.is_some() { of_rows } else { of_rows.saturating_mul(rows) / encoded.max(1) };
-        let places = writing.blocks_max + self.memtables.len();
-        usize::try_from(of_rows).unwrap_or(usize::MAX).saturating_add(places * PLACE_BYTES_MAX)
+        let of_older = writing.blocks_max * TOMBSTONES_BYTES_MAX + self.memtables.len() * PLACE_BYTES_MAX;
+        usize::try_from(of_rows).unwrap_or(usize::MAX).saturating_add(of_older + writing.tombstone_bytes)
     }
 
     /// The job for the deletes that are committed by now and have no tombstones of this flush, if there are some. Those

@@ -319,3 +319,59 @@ fn a_flush_fails_whose_record_is_too_long_without_late_deletes() {
     }
     assert!(flushed > 0 && failed > 0, "{flushed} and {failed}");
 }
+
+/// That the record will be too long for its tombstones, of new blocks or of older ones, shows before anything is put.
+#[test]
+fn a_flush_with_more_tombstones_than_an_entry_takes_puts_nothing() {
+    for of_older in [false, true] {
+        let (mut flushed, mut failed) = (0, 0);
+        for blocks in 20..80 {
+            let mut tail = Tail::open(ManualLog::new(8 << 10), Store::new(), NOON);
+            let table = tail.create_table("orders", true);
+            let insert = |tail: &mut Tail, rows: std::ops::Range<i64>| {
+                for first in rows.clone().step_by(100) {
+                    let mut workspace = tail.begin();
+                    let ids = first..rows.end.min(first + 100);
+                    workspace.insert(table, &batch(&ids.map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
+                    tail.commit(workspace).unwrap();
+                }
+            };
+            let rows = 20 * blocks;
+            let mut deleted = 0..rows;
+            if of_older {
+                // In blocks of two rows, of which there are many.
+                tail.block_rows = 2;
+                for _ in 0..4 {
+                    insert(&mut tail, deleted.end..deleted.end + 50);
+                    tail.flush(table, Timestamp::ZERO);
+                    deleted.end += 50;
+                }
+                deleted.start = rows;
+            }
+            tail.block_rows = 20;
+            insert(&mut tail, if of_older { 10_000..10_000 + rows } else { 0..rows });
+            for ids in deleted.step_by(if of_older { 2 } else { 20 }).collect::<Vec<_>>().chunks(100) {
+                delete(&mut tail, table, ids);
+            }
+            let before = tail.store.len();
+            let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).unwrap();
+            let failure = loop {
+                match tail.step_flush(&mut flush, 200) {
+                    Ok(false) => tail.settle(),
+                    Ok(true) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            tail.writer.end_flush(flush);
+            match failure {
+                None => flushed += 1,
+                Some(FlushError::TooLarge { .. }) => {
+                    assert_eq!(tail.store.len(), before, "{blocks} blocks, deletes of older ones: {of_older}");
+                    failed += 1;
+                }
+                Some(error) => panic!("{error}"),
+            }
+        }
+        assert!(flushed > 0 && failed > 0, "{flushed} and {failed}");
+    }
+}
