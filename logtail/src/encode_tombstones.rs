@@ -42,7 +42,7 @@ impl TombstoneEncoder {
     pub(crate) fn next(&mut self, store: &Store, options: &WriteOptions) -> Result<EncodedNext> {
         self.pacer.begin();
         let mut blocks = match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Begun(job) => job.collect(),
+            Phase::Begun(job) => job.collect(&mut || self.pacer.pause()),
             Phase::Collected(blocks) => blocks,
             Phase::Ended => return Ok(EncodedNext::TombstonesEnd(MovedDeletes::default())),
         };

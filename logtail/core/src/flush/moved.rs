@@ -1,6 +1,9 @@
 //! `MovedRows`: the rows that a flush moves, and their deletes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use crate::{
     block_meta::ObjectMeta,
@@ -23,7 +26,15 @@ pub(crate) struct MovedRows {
 /// Deletes of the rows that a flush moves, at their new places: what a transaction that began before the flush is
 /// compared with. They are those of the objects, which are not of the table yet.
 #[derive(Debug, Default)]
-pub struct MovedDeletes(pub(crate) Vec<Arc<Object>>);
+pub struct MovedDeletes {
+    /// The objects with deletes.
+    objects: BTreeMap<RowsetId, Arc<Object>>,
+    /// All deletes up to this timestamp, inclusive, are there.
+    through: Timestamp,
+}
+
+/// So many deletes are moved at a time: some 100 us.
+const PIECE: usize = 1024;
 
 impl MovedRows {
     /// Whether rows were deleted after `known` and up to `through`, inclusive.
@@ -43,16 +54,44 @@ impl MovedRows {
         deletes
     }
 
-    /// All deletes up to `through`, inclusive.
-    pub(crate) fn deletes_through(&self, through: Timestamp) -> MovedDeletes {
-        let mut deletes: BTreeMap<RowsetId, DeletedRows> = BTreeMap::new();
-        for (row, at) in self.deletes_after(Timestamp::ZERO, usize::MAX).into_iter().filter(|(_, at)| *at <= through) {
-            deletes.entry(row.rowset).or_default().insert(row.row, at);
+    /// Adds the deletes up to `through`, inclusive, to those of earlier rounds. `between` is called behind each piece.
+    pub(super) fn collect(&self, moved: &mut MovedDeletes, through: Timestamp, between: &mut dyn FnMut()) {
+        for memtable in self.memtables.iter().filter(|_| !mutants::is_on(Mutant::DeletesNotMoved)) {
+            let own = memtable.deletes();
+            for (count, (row, at)) in (1..).zip(own.after(moved.through).filter(|(_, at)| *at <= through)) {
+                if let Some(row) = self.transfer.get(RowId { rowset: memtable.id(), row }) {
+                    moved.insert(row, at, &self.objects);
+                }
+                if count % PIECE == 0 {
+                    between();
+                }
+            }
+            between();
         }
-        let object = |meta: &Arc<ObjectMeta>| {
-            let deletes = deletes.remove(&RowsetId(meta.id.number))?;
-            Some(Arc::new(Object::new(Arc::clone(meta), Timestamp::ZERO, deletes)))
+        moved.through = through;
+    }
+}
+
+impl MovedDeletes {
+    /// The objects of the flush that have deletes, by number.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// All deletes up to this timestamp, inclusive, are there.
+    pub(super) fn through(&self) -> Timestamp {
+        self.through
+    }
+
+    fn insert(&mut self, row: RowId, at: Timestamp, metas: &[Arc<ObjectMeta>]) {
+        let object = match self.objects.entry(row.rowset) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let Some(meta) = metas.iter().find(|meta| meta.id.number == row.rowset.0) else { return };
+                let object = Object::new(Arc::clone(meta), Timestamp::ZERO, DeletedRows::default());
+                entry.insert(Arc::new(object))
+            }
         };
-        MovedDeletes(self.objects.iter().filter_map(object).collect())
+        object.delete(row.row, at);
     }
 }

@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Collects deletes that are in memory: those of blocks of older objects, and those of the rows that the flush moves.
-/// With them go the tombstones that a block has in an object already, so that one range has all of it. Takes no locks
-/// that commits wait for.
+/// With them go the tombstones that a block has in an object already, so that one range has all of it. Holds locks
+/// that commits wait for no longer than it takes to share pages of deletes.
 #[derive(Debug)]
 pub struct TombstoneJob {
     /// The table.
@@ -24,9 +24,9 @@ pub struct TombstoneJob {
     first: ObjectId,
     /// Older objects with deletes in memory.
     objects: Vec<Arc<Object>>,
-    moved: MovedRows,
-    /// Deletes of moved rows after this timestamp are new: blocks without are left out.
-    known: Timestamp,
+    rows: MovedRows,
+    /// The deletes of moved rows that were collected before. Those after them are new: blocks without are left out.
+    moved: MovedDeletes,
     through: Timestamp,
     /// [`FlushLimits::object_tombstones`](super::FlushLimits::object_tombstones), at least one.
     limit: usize,
@@ -38,6 +38,8 @@ pub struct TombstoneBlocks {
     next: ObjectId,
     blocks: VecDeque<Dirty>,
     moved: MovedDeletes,
+    /// Up to when deletes were collected before.
+    known: Timestamp,
     through: Timestamp,
     limit: usize,
 }
@@ -51,20 +53,30 @@ pub struct Collected {
 
 impl TombstoneJob {
     /// A job for the deletes up to `through`, inclusive, all of which are committed: of `older` objects, and of moved
-    /// rows after `known`. `None` without any. From `limit` tombstones on the next ones go to another object.
+    /// rows, where `moved` has those that were collected before. From `limit` tombstones on the next ones go to another
+    /// object.
     pub(crate) fn new(
         table: TableId,
         first: ObjectId,
         older: impl Iterator<Item = Arc<Object>>,
-        moved: MovedRows,
-        known: Timestamp,
+        rows: MovedRows,
+        moved: MovedDeletes,
         through: Timestamp,
         limit: usize,
-    ) -> Option<Self> {
+    ) -> Self {
         let is_dirty = |object: &Arc<Object>| object.oldest_delete().is_some_and(|oldest| oldest <= through);
-        let objects: Vec<_> = older.filter(is_dirty).collect();
-        let has_some = !objects.is_empty() || moved.has_deletes(known, through);
-        has_some.then_some(Self { table, first, objects, moved, known, through, limit: limit.max(1) })
+        let objects = older.filter(is_dirty).collect();
+        Self { table, first, objects, rows, moved, through, limit: limit.max(1) }
+    }
+
+    /// Whether there is nothing to collect.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && !self.rows.has_deletes(self.moved.through(), self.through)
+    }
+
+    /// The deletes of moved rows that were collected before.
+    pub(crate) fn into_moved(self) -> MovedDeletes {
+        self.moved
     }
 
     /// Whether blocks have tombstones already.
@@ -72,17 +84,17 @@ impl TombstoneJob {
         self.objects.iter().any(|object| !object.tombstones().is_empty())
     }
 
-    /// Collects.
-    pub fn collect(self) -> TombstoneBlocks {
-        let Self { known, through, limit, .. } = self;
-        let older = self.objects.iter().flat_map(|object| dirty_blocks(object, through)).collect();
-        let mut blocks = with_most(older, limit);
-        let moved = self.moved.deletes_through(through);
-        let is_new = |dirty: &Dirty| dirty.deletes.iter().any(|(_, at)| *at > known);
-        let moved_blocks = moved.0.iter().flat_map(|object| dirty_blocks(object, through)).filter(is_new);
-        blocks.extend(moved_blocks.map(|dirty| dirty.without(known)));
+    /// Collects: which blocks have deletes, and those of moved rows at their new places. `between` is called behind
+    /// each piece of work, of a fraction of a millisecond.
+    pub fn collect(self, between: &mut dyn FnMut()) -> TombstoneBlocks {
+        let Self { first, objects, rows, mut moved, through, limit, .. } = self;
+        let known = moved.through();
+        let older = objects.iter().flat_map(|object| dirty_blocks(object, Timestamp::ZERO, through, between));
+        let mut blocks = with_most(older.collect(), limit);
+        rows.collect(&mut moved, through, between);
+        blocks.extend(moved.objects().flat_map(|object| dirty_blocks(object, known, through, between)));
         blocks.sort_by_key(|dirty| (dirty.object.meta().id, dirty.block));
-        TombstoneBlocks { next: self.first, blocks: blocks.into(), moved, through, limit }
+        TombstoneBlocks { next: first, blocks: blocks.into(), moved, known, through, limit }
     }
 }
 
@@ -105,13 +117,13 @@ impl TombstoneBlocks {
         let mut collected = Collected { through: self.through, blocks: Vec::new() };
         let mut total = 0;
         while total < self.limit
-            && let Some(Dirty { object, block, deletes, .. }) = self.blocks.pop_front()
+            && let Some(Dirty { object, block, .. }) = self.blocks.pop_front()
         {
             let older = match object.tombstones_of(block) {
                 Some(_) if !mutants::is_on(Mutant::TombstonesDropped) => read(&object, block)?,
                 _ => Vec::new(),
             };
-            let deletes = merged(deletes, older);
+            let deletes = merged(self.deletes(&object, block), older);
             write(object.meta().id, &deletes)?;
             total += deletes.len();
             // A block has no more rows than 32 bits count.
@@ -123,51 +135,54 @@ impl TombstoneBlocks {
         Ok(collected)
     }
 
+    /// The deletes of a block that were collected.
+    fn deletes(&self, object: &Object, block: usize) -> Vec<(u32, Timestamp)> {
+        let Some(block) = object.meta().blocks.get(block) else { return Vec::new() };
+        let after = if mutants::is_on(Mutant::RoundBeforeDropped) { self.known } else { Timestamp::ZERO };
+        let is_collected = |(_, at): &(u32, Timestamp)| *at > after && *at <= self.through;
+        object.deletes_near(block).of_range(block.row_range()).filter(is_collected).collect()
+    }
+
     /// The deletes of moved rows, which all have tombstones behind the last object.
     pub fn into_moved(self) -> MovedDeletes {
         self.moved
     }
 }
 
-/// A block with deletes to be taken from memory.
+/// A block with deletes to be taken from memory. They are read when it is written: until then no more is held than is
+/// in memory anyway.
 #[derive(Debug)]
 struct Dirty {
     object: Arc<Object>,
     block: usize,
-    deletes: Vec<(u32, Timestamp)>,
+    /// How many deletes it has in memory.
+    deletes: usize,
     /// How many tombstones it has.
     older: usize,
 }
 
-impl Dirty {
-    /// With the mutant, a second round of tombstones has none of the round before.
-    fn without(mut self, known: Timestamp) -> Self {
-        if mutants::is_on(Mutant::RoundBeforeDropped) {
-            self.deletes.retain(|(_, at)| *at > known);
-        }
-        self
-    }
-}
-
-/// The blocks of an object with deletes in memory up to `through`, inclusive.
-fn dirty_blocks(object: &Arc<Object>, through: Timestamp) -> impl Iterator<Item = Dirty> + '_ {
-    let all = object.deletes();
-    object.dirty_blocks().into_iter().filter_map(move |number| {
+/// The blocks of an object with deletes in memory after `known` and up to `through`, inclusive.
+fn dirty_blocks(object: &Arc<Object>, known: Timestamp, through: Timestamp, between: &mut dyn FnMut()) -> Vec<Dirty> {
+    let dirty = |number: usize| {
         let block = object.meta().blocks.get(number)?;
-        let deletes = all.of_range(block.row_range()).filter(|(_, deleted)| *deleted <= through);
-        let deletes: Vec<_> = deletes.collect();
+        let (mut deletes, mut is_new) = (0, false);
+        for (_, at) in object.deletes_near(block).of_range(block.row_range()).filter(|(_, at)| *at <= through) {
+            (deletes, is_new) = (deletes + 1, is_new || at > known);
+        }
+        between();
         let older = block.tombstones.map_or(0, |range| range.count as usize);
-        (!deletes.is_empty()).then(|| Dirty { object: Arc::clone(object), block: number, deletes, older })
-    })
+        is_new.then(|| Dirty { object: Arc::clone(object), block: number, deletes, older })
+    };
+    object.dirty_blocks().into_iter().filter_map(dirty).collect()
 }
 
 /// Those with the most deletes in memory, which have about `limit` of them: so each flush frees what it can.
 fn with_most(mut blocks: Vec<Dirty>, limit: usize) -> Vec<Dirty> {
-    blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes.len()));
+    blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes));
     let mut total = 0;
     blocks.retain(|dirty| {
         let has_room = total < limit;
-        total += dirty.deletes.len() + dirty.older;
+        total += dirty.deletes + dirty.older;
         has_room
     });
     blocks

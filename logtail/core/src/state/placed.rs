@@ -140,8 +140,8 @@ impl Placed {
 
     /// A flush is about to be placed: a transaction that saw a row at its old place finds the new one by `transfer`,
     /// and in `moved`, which are the flush's objects, the deletes that will not be in memory.
-    pub(crate) fn retire(&mut self, transfer: &Arc<Transfer>, moved: &[Arc<Object>]) {
-        for object in moved.iter().filter(|_| !mutants::is_on(Mutant::MovedDeletesForgotten)) {
+    pub(crate) fn retire<'o>(&mut self, transfer: &Arc<Transfer>, moved: impl Iterator<Item = &'o Arc<Object>>) {
+        for object in moved.filter(|_| !mutants::is_on(Mutant::MovedDeletesForgotten)) {
             let retired = RetiredObject { at: Timestamp::MAX, object: Arc::clone(object) };
             self.retired_objects.entry(object.rowset()).or_default().push(retired);
         }

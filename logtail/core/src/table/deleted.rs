@@ -71,6 +71,14 @@ impl DeletedRows {
         }
     }
 
+    /// Those of the pages that have rows of `range`, which are shared.
+    pub(crate) fn pages_of(&self, range: Range<u32>) -> Self {
+        let pages = self.pages.range(range.start / PAGE_ROWS..range.end.div_ceil(PAGE_ROWS));
+        let pages: BTreeMap<u32, Arc<Page>> = pages.map(|(number, page)| (*number, Arc::clone(page))).collect();
+        let len = pages.values().map(|page| page.rows.len()).sum();
+        Self { pages, len }
+    }
+
     /// When `row` was deleted.
     pub fn of(&self, row: u32) -> Option<Timestamp> {
         self.pages.get(&(row / PAGE_ROWS))?.rows.get(&row).copied()
@@ -172,6 +180,9 @@ mod tests {
                 assert_eq!((deleted.len(), deleted.of(row)), (model.len(), model.get(&row).copied()));
                 assert_eq!(deleted.oldest(), model.values().min().copied());
                 assert_eq!(deleted.first_from(row), model.range(row..).next().map(|(row, _)| *row));
+                let part = deleted.pages_of(range.clone());
+                assert_eq!(part.len(), part.iter().count());
+                assert!(part.of_range(range.clone()).eq(deleted.of_range(range.clone())));
                 let visible = model.range(range.clone()).filter(|(_, at)| **at <= seen).map(|(row, _)| *row);
                 assert!(deleted.at(range, seen).eq(visible));
                 assert!(deleted.iter().eq(model.clone()));

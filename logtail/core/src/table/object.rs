@@ -124,6 +124,11 @@ impl Object {
         self.deleted.read().clone()
     }
 
+    /// Deletes that are in memory, those of a block's rows among them.
+    pub(crate) fn deletes_near(&self, block: &BlockMeta) -> DeletedRows {
+        self.deleted.read().pages_of(block.row_range())
+    }
+
     /// The timestamp of the oldest delete that is in memory.
     pub fn oldest_delete(&self) -> Option<Timestamp> {
         self.deleted.read().oldest()

@@ -308,13 +308,17 @@ impl Flush {
     /// of older objects have their tombstones by the first job, or stay in memory.
     fn more_tombstones(&self, writer: &Writer, writing: &mut Writing) -> Option<TombstoneJob> {
         let through = writer.state().watermark();
-        let known = writing.through.replace(through);
-        let older = self.older(writer).filter(|_| known.is_none()).cloned();
-        let known = known.unwrap_or_default();
+        let is_first = writing.through.replace(through).is_none();
+        let older = self.older(writer).filter(|_| is_first).cloned();
         let limit = writer.flush_limits.object_tombstones;
-        let job = TombstoneJob::new(self.table, self.tombstones, older, self.moved(writing), known, through, limit);
-        writing.is_encoding = job.is_some();
-        job
+        let (rows, moved) = (self.moved(writing), std::mem::take(&mut writing.moved));
+        let job = TombstoneJob::new(self.table, self.tombstones, older, rows, moved, through, limit);
+        if job.is_empty() {
+            writing.moved = job.into_moved();
+            return None;
+        }
+        writing.is_encoding = true;
+        Some(job)
     }
 
     /// The flushed rows, which are encoded.

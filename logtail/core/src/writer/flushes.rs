@@ -93,7 +93,7 @@ impl Writer {
         self.proposed(index, PendingRecord::Commit(flushed.timestamp));
         flushed.object_ids().for_each(|id| _ = self.intended.remove(&id));
         if let Some(placed) = self.applier.table_mut(flushed.table) {
-            placed.retire(transfer, &moved.0);
+            placed.retire(transfer, moved.objects());
         }
         if let Err(fault) = self.applier.place_flushed(flushed) {
             let fault = Stopped::Fault(fault.to_string());

@@ -247,7 +247,7 @@ impl Tail {
                     None => flush.encoded(end.take().expect("the end comes once")),
                 }
             }
-            FlushStep::EncodeTombstones(job) => _ = self.tombstones.insert(job.table, job.collect()),
+            FlushStep::EncodeTombstones(job) => _ = self.tombstones.insert(job.table, job.collect(&mut || {})),
             FlushStep::NextTombstones => match self.next_tombstones(flush.table()) {
                 Some((tombstones, bytes)) => flush.tombstones(tombstones, bytes),
                 None => {
