@@ -7,6 +7,7 @@ mod flush;
 mod flush_error;
 mod flushes;
 mod load;
+mod writing;
 
 pub use checkpointing::{CheckpointKind, CheckpointStep, Checkpointing};
 pub use error::{CommitError, Stopped};

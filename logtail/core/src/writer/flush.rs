@@ -1,15 +1,10 @@
 //! `Flush`: moves the memtables of a table to objects, step by step.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    error::Error,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Writer, flush_error::FlushError};
+use super::{Writer, flush_error::FlushError, writing::Writing};
 use crate::{
     block_meta::{MetaError, ObjectMeta},
     catalog::TableSchema,
@@ -65,34 +60,6 @@ enum Phase {
     /// The record of the flush has this index in the log.
     Recorded(u64, Flushed),
     Ended,
-}
-
-/// Objects, on their way from the jobs to the store.
-#[derive(Debug, Default)]
-struct Writing {
-    /// Those of rows that are encoded.
-    metas: Vec<Arc<ObjectMeta>>,
-    /// The bytes of their metadata.
-    meta_bytes: usize,
-    /// The most bytes of the tombstones that are encoded.
-    tombstone_bytes: usize,
-    /// The most blocks of older objects whose tombstones the record has.
-    blocks_max: usize,
-    /// Those without an intent.
-    encoded: Vec<(ObjectId, Bytes)>,
-    /// Those with an intent that are not put yet. It has this index in the log.
-    intended: (u64, VecDeque<(ObjectId, Bytes)>),
-    /// How many are being put.
-    running: usize,
-    /// Whether a job has more of them.
-    is_encoding: bool,
-    /// Where the rows are, once all are encoded.
-    transfer: Option<Arc<Transfer>>,
-    /// Up to when deletes are in tombstone objects, those of all blocks with some; `None` before the first job.
-    through: Option<Timestamp>,
-    tombstones: Vec<Tombstones>,
-    /// The deletes of flushed rows that have tombstones.
-    moved: MovedDeletes,
 }
 
 /// What a flush is to do next.
@@ -382,19 +349,5 @@ impl Flush {
         };
         self.phase = Phase::Writing(writing);
         step
-    }
-}
-
-impl Writing {
-    /// Leaves out tombstone objects all of whose blocks have others by now: they stay named by their intents alone.
-    fn leave_out_replaced(&mut self) {
-        let mut seen = BTreeSet::new();
-        let mut is_needed = |tombstones: &Tombstones| {
-            let new = tombstones.blocks.iter().filter(|block| seen.insert((block.rowset, block.block)));
-            new.count() > 0
-        };
-        let needed: Vec<bool> = self.tombstones.iter().rev().map(&mut is_needed).collect();
-        let mut needed = needed.into_iter().rev();
-        self.tombstones.retain(|_| needed.next().unwrap_or(true));
     }
 }
