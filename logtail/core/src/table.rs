@@ -29,23 +29,29 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::ids::TableId;
+use crate::{ids::TableId, timestamp::Timestamp};
 
 /// A table, shared by its writer and its readers.
 #[derive(Debug)]
 pub struct Table {
     id: TableId,
+    created: Timestamp,
     version: RwLock<Arc<Version>>,
 }
 
 impl Table {
-    pub(crate) fn new(id: TableId, version: Version) -> Self {
-        Self { id, version: RwLock::new(Arc::new(version)) }
+    pub(crate) fn new(id: TableId, created: Timestamp, version: Version) -> Self {
+        Self { id, created, version: RwLock::new(Arc::new(version)) }
     }
 
     /// The table's id.
     pub fn id(&self) -> TableId {
         self.id
+    }
+
+    /// When the table is created. Before that is published, the table is there, and readers do not see it.
+    pub(crate) fn created(&self) -> Timestamp {
+        self.created
     }
 
     /// Where the table's rows are now. A reader keeps its version: it has all rows of the timestamps that are read by

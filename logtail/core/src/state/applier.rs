@@ -59,7 +59,7 @@ impl Applier {
             restored: Timestamp::ZERO,
             next_number: system::FIRST_FREE_NUMBER,
         };
-        catalog.tables().for_each(|schema| applier.make(schema));
+        catalog.tables().for_each(|schema| applier.make(schema, Timestamp::ZERO));
         applier
     }
 
@@ -341,7 +341,7 @@ impl Applier {
         }
         for schema in next.tables() {
             match self.catalog.table(schema.id()) {
-                None => self.make(schema),
+                None => self.make(schema, timestamp),
                 // Rows of another schema go to another memtable.
                 Some(old) if old.version() != schema.version() => self.freeze(schema.id()),
                 Some(_) => {}
@@ -353,8 +353,8 @@ impl Applier {
         Ok(())
     }
 
-    pub(super) fn make(&mut self, schema: &Arc<TableSchema>) {
-        let table = Arc::new(Table::new(schema.id(), Version::empty()));
+    fn make(&mut self, schema: &Arc<TableSchema>, created: Timestamp) {
+        let table = Arc::new(Table::new(schema.id(), created, Version::empty()));
         self.state.tables.write().insert(schema.id(), Arc::clone(&table));
         self.tables.insert(schema.id(), Placed::new(table));
     }

@@ -98,7 +98,9 @@ impl Writer {
         let base = self.checkpoint.as_ref().filter(|_| kind == CheckpointKind::Incremental);
         let after = base.map_or(Timestamp::ZERO, |base| base.timestamp);
         let capture = Capture { after, through, pinned };
-        let tables = self.state().tables().iter().map(|table| (table.id(), table.version())).collect();
+        // The catalog of the time has no others: a table that is created behind it is in the log.
+        let tables = self.state().tables().into_iter().filter(|table| table.created() <= through);
+        let tables = tables.map(|table| (table.id(), table.version())).collect();
         let captured = Captured::new(capture, self.clients.between(after, through), tables);
         let id = ObjectId { nonce: self.nonce, number: self.next_number };
         let checkpoint = Checkpoint {

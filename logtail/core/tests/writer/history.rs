@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use arrow_schema::DataType;
 use fastrand::Rng;
 use logboom_logtail_core::{
     TableId, Timestamp,
+    catalog::{Change, NewColumn, NewTable, is_system},
     flush::FlushParts,
     log::LogEvent,
     transaction::{OperationError, Workspace},
@@ -131,7 +133,7 @@ impl History {
     }
 
     fn step(&mut self) {
-        match self.rng.u8(0..44) {
+        match self.rng.u8(0..46) {
             0..6 => self.begin(),
             6..10 => {
                 if let Some(open) = self.rng.choice(self.open.iter_mut()) {
@@ -144,6 +146,7 @@ impl History {
             19..30 => self.flush(),
             30..36 => self.log_moves(),
             36..43 => self.checkpoint(),
+            43..45 => self.change(),
             _ => self.crash(),
         }
         self.check();
@@ -245,6 +248,28 @@ impl History {
         if done || self.rng.u8(0..30) == 0 {
             let ended = self.checkpoint.take();
             ended.into_iter().for_each(|checkpoint| self.tail.writer.end_checkpoint(checkpoint));
+        }
+    }
+
+    /// Another table is created, or one of those is dropped.
+    fn change(&mut self) {
+        self.tail.raise_bound();
+        let catalog = self.tail.writer.state().catalog(self.tail.now()).expect("the horizon is below");
+        let database = catalog.find_database("shop").expect("it was created first");
+        let others = catalog.tables().map(|schema| schema.id()).filter(|id| !is_system(*id) && *id != self.table);
+        let change = match self.rng.choice(others.collect::<Vec<_>>()).filter(|_| self.rng.bool()) {
+            Some(table) => Change::DropTable { table },
+            None => {
+                let columns = vec![NewColumn::required("id", DataType::Int64)];
+                let name = format!("other-{}", self.tail.log.last());
+                Change::CreateTable { database, table: NewTable { name, columns, key: Vec::new() } }
+            }
+        };
+        match self.tail.propose_change(&change).1 {
+            Ok(Outcome::Proposed { timestamp, index, .. }) => self.proposed.push((index, timestamp)),
+            // One is not committed yet, or the clock is not.
+            Err(CommitError::Conflict { .. } | CommitError::SchemaChanged { .. } | CommitError::Clock(_)) => {}
+            other => panic!("seed {}: {other:?}", self.seed),
         }
     }
 

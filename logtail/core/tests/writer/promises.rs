@@ -162,6 +162,29 @@ fn rows_behind_a_checkpoint_are_of_the_columns_of_their_time() {
     assert_eq!(tail.rows(table, tail.now()), [(1, 1, None), (2, 2, None), row(4, 4)]);
 }
 
+/// Its record is proposed before the checkpoint begins, and committed while it is written.
+#[test]
+fn a_checkpoint_has_no_table_that_is_created_behind_it() {
+    for kind in [CheckpointKind::Global, CheckpointKind::Incremental] {
+        let mut tail = Tail::new();
+        let table = tail.create_table("orders", true);
+        tail.checkpoint(CheckpointKind::Global);
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+        tail.commit(workspace).unwrap();
+        let database = tail.writer.state().catalog(tail.now()).unwrap().find_database("shop").unwrap();
+        let new =
+            NewTable { name: "new".into(), columns: vec![NewColumn::required("id", DataType::Int64)], key: Vec::new() };
+        let (new, created) = tail.propose_change(&Change::CreateTable { database, table: new });
+        created.unwrap();
+        tail.checkpoint(kind);
+        let tail = tail.reopen(NOON);
+        assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+        let state = tail.writer.state();
+        assert!(state.catalog(tail.now()).unwrap().table(TableId(new)).is_some(), "the log has its creation");
+    }
+}
+
 #[test]
 fn a_refused_operation_leaves_the_transaction_as_it_was() {
     let mut tail = Tail::new();

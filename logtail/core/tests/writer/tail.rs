@@ -360,13 +360,22 @@ impl Tail {
 
     /// A change of the catalog, visible on return; gives the number that it was given.
     pub(crate) fn change(&mut self, change: &Change) -> u64 {
+        self.raise_bound();
+        self.settle();
+        let (number, outcome) = self.propose_change(change);
+        outcome.expect("nobody else changes the catalog");
+        self.settle();
+        number
+    }
+
+    /// A change of the catalog, with the number that it was given; durable is another matter.
+    pub(crate) fn propose_change(&mut self, change: &Change) -> (u64, CommitResult) {
         let number = self.writer.take_number();
         let snapshot = self.writer.state().open_newest();
         let catalog = self.writer.state().catalog(snapshot.timestamp()).expect("the horizon is below");
         let edit = catalog.plan(change, number).expect("the change can be made");
-        let workspace = Workspace::of_edit(snapshot, catalog, &edit).expect("the edit fits");
-        self.commit(workspace).expect("nobody else changes the catalog");
-        number
+        let mut workspace = Workspace::of_edit(snapshot, catalog, &edit).expect("the edit fits");
+        (number, self.propose(&mut workspace))
     }
 
     /// A table `id: i64, v: i64, s: utf8 or null`, with key `id` or without one.
