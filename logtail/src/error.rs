@@ -86,7 +86,8 @@ pub enum Error {
         max: usize,
     },
     /// The transaction is longer than an entry of the log, or the metadata of a [bulk load](crate::Load)'s objects are.
-    /// So many rows are to be loaded in bulk, or in several loads.
+    /// So many rows are to be loaded in bulk, or in several loads. An entry takes what the engine's `segment_bytes`
+    /// leave it: 16 MiB with those of 64 MiB.
     #[error("the transaction's record of {bytes} bytes is longer than the {max} that an entry takes")]
     TooLarge {
         /// The record's length.

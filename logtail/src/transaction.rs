@@ -63,7 +63,9 @@ impl Transaction {
         Ok(self.workspace.upsert(table, rows)?)
     }
 
-    /// Deletes the rows with these keys, given as the key's columns in its order. Keys that are not there are no error.
+    /// Deletes the rows with these keys, given as the key's columns in its order. Keys that are not there at the
+    /// snapshot are no error, and nothing is written for them: a row that another transaction has inserted since stays,
+    /// and is no conflict.
     ///
     /// # Errors
     /// As [`Transaction::insert`].
@@ -81,7 +83,7 @@ impl Transaction {
     }
 
     /// Commits, and waits until the transaction is durable and every reader that begins then sees it. Returns its
-    /// timestamp.
+    /// timestamp; that of its snapshot where it writes nothing.
     ///
     /// # Errors
     /// As [`Transaction::submit`] and [`Commit::wait`].

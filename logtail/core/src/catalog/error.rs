@@ -40,7 +40,7 @@ pub enum CatalogError {
     #[error("the key lists {0:?}, which is no column, or listed twice")]
     BadKey(String),
     /// A column of a primary key may not be nullable, dropped or widened.
-    #[error("column {0:?} belongs to the primary key")]
+    #[error("column {0:?} belongs to the primary key: it can be neither null nor dropped or widened")]
     KeyColumn(String),
     /// The type cannot be stored, or not in a key.
     #[error("column {column:?} cannot have type {data_type}: {why}")]
