@@ -51,6 +51,9 @@ fn main() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let dir = options.dir.clone().unwrap_or_else(|| temporary.path().join("shop"));
 
+    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(format!("{} is not empty: what a run leaves there is for others to read", dir.display()).into());
+    }
     let shop = Shop::open(&dir, options.memory_mib)?;
     let written = run(&shop, &options)?;
     check(&shop, &written)?;
