@@ -17,8 +17,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 /// Without direct IO each of them is synced. An object of 16 MiB on a cloud disk, with a writer of 4 KiB beside it that
 /// syncs each: in pieces of 256 KiB it took 33 to 113 ms, of 1 MiB 21 to 43 ms, of 4 MiB 22 to 55 ms and as a whole 15
 /// to 24 ms, while the 99th percentile of the writer was 4 to 8 ms, 4 to 8 ms, 14 to 19 ms and 12 to 13 ms. A disk that
-/// is slower to sync loses more by small pieces then. Whether the file had its blocks before made no difference that was
-/// there each time.
+/// is slower to sync loses more by small pieces then. Whether the file had its blocks before made no difference that
+/// was there each time.
 const PIECE: usize = 1 << 20;
 
 /// In the background the pieces are smaller, and each is followed by a pause as long as it took.
