@@ -311,8 +311,8 @@ impl Tail {
         self.shared.state.table(table).map(|table| table.version())
     }
 
-    /// How far timestamps are ahead of the wall clock: after it was set back, and for some seconds after a crash, as they
-    /// begin with a bound then that none has passed. More than that is worth an alarm.
+    /// How far timestamps are ahead of the wall clock: after it was set back, and for some seconds after a crash, when
+    /// they begin with a bound that none has passed. More than that is worth an alarm.
     pub fn drift(&self) -> Duration {
         self.shared.drift()
     }
