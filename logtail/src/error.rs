@@ -263,6 +263,7 @@ impl From<Refusal<logboom::Error>> for Error {
     fn from(refusal: Refusal<logboom::Error>) -> Self {
         match refusal {
             Refusal::Busy => Self::Log(logboom::Error::Busy),
+            Refusal::Lost => Self::Stopped(Stopped::Lost),
             Refusal::Full(source) | Refusal::Stopped(source) => Self::Log(source),
         }
     }

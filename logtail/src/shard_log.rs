@@ -56,7 +56,7 @@ impl ShardLog {
             let record = record::epoch(Position { epoch, sequence: 0 }, nonce, identity);
             let log = Self::new(engine, shard, epoch, next);
             match log.propose(&record) {
-                Err(Refusal::Stopped(logboom::Error::Gap { .. })) => {}
+                Err(Refusal::Lost) => {}
                 Err(Refusal::Busy) => log.wait_for_room().map_err(Refusal::Stopped)?,
                 fenced => return fenced.map(drop),
             }
@@ -119,6 +119,8 @@ fn refusal(error: logboom::Error) -> Refusal<logboom::Error> {
     match error {
         logboom::Error::Busy => Refusal::Busy,
         full @ logboom::Error::Full { .. } => Refusal::Full(full),
+        // The index of a writer's next entry is taken by the epoch record of the next one.
+        logboom::Error::Gap { expected, got, .. } if got < expected => Refusal::Lost,
         other => Refusal::Stopped(other),
     }
 }

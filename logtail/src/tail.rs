@@ -16,7 +16,7 @@ use logboom_logtail_core::{
     store::StoreHealth,
     table::{Table, Version},
     transaction::Workspace,
-    writer::{CheckpointKind, Writer},
+    writer::{CheckpointKind, Stopped, Writer},
 };
 
 use crate::{
@@ -75,7 +75,7 @@ impl Tail {
             let opened = Shared::new(log, writer, store, Arc::clone(&clock), options.clone());
             match opened.begin() {
                 // The writer before this one appended while the entries were read.
-                Err(Error::Log(logboom::Error::Gap { .. })) => {
+                Err(Error::Stopped(Stopped::Lost)) => {
                     ShardLog::fence(engine, shard, clock.nonce(), identity)?;
                 }
                 begun => break begun.map(|()| opened)?,

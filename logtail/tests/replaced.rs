@@ -10,7 +10,7 @@ use std::{
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
-use logboom_logtail::{Commit, DatabaseId, Error, NewColumn, NewTable, Options, Projection, TableId, Tail};
+use logboom_logtail::{Commit, DatabaseId, Error, NewColumn, NewTable, Options, Projection, Stopped, TableId, Tail};
 
 fn create_table(tail: &Tail, database: DatabaseId) -> TableId {
     let columns = vec![NewColumn::required("id", DataType::Int64)];
@@ -42,7 +42,7 @@ fn what_is_committed_while_another_writer_opens_is_there() {
                 }
                 match insert(&old, table) {
                     Ok(commit) => commits.push(commit),
-                    Err(Error::Log(logboom::Error::Gap { .. })) => break,
+                    Err(Error::Stopped(Stopped::Lost)) => break,
                     Err(error) => panic!("{error:?}"),
                 }
             }

@@ -43,7 +43,10 @@ pub enum Refusal<E: error::Error + 'static> {
     /// The log has no space. It may have some again, once what it holds is flushed.
     #[error("the log has no space")]
     Full(#[source] E),
-    /// The log takes no records any more: it failed, or belongs to another writer now.
+    /// Another writer has written where the record would go: the log is that one's now.
+    #[error("another writer has taken over")]
+    Lost,
+    /// The log takes no records any more: it has failed.
     #[error("the log has stopped")]
     Stopped(#[source] E),
 }

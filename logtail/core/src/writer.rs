@@ -17,6 +17,7 @@ pub use load::{Load, LoadStep};
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    error::Error,
     sync::Arc,
     time::Duration,
 };
@@ -205,7 +206,7 @@ impl Writer {
         let next_number = self.assign_places(record);
         let timestamp = self.clock.next(unix)?;
         let bytes = record.finish(self.position, timestamp);
-        let (index, ticket) = log.propose(bytes)?;
+        let (index, ticket) = log.propose(bytes).inspect_err(|refusal| self.refused(refusal))?;
         self.next_number = next_number;
         self.proposed(index, PendingRecord::Commit(timestamp));
         if let Err(fault) = self.place(bytes, index) {
@@ -291,9 +292,16 @@ impl Writer {
         record: &[u8],
         pending: PendingRecord,
     ) -> Result<(u64, L::Ticket), Refusal<L::Error>> {
-        let (index, ticket) = log.propose(record)?;
+        let (index, ticket) = log.propose(record).inspect_err(|refusal| self.refused(refusal))?;
         self.proposed(index, pending);
         Ok((index, ticket))
+    }
+
+    /// The log refused a record: for good where it is another writer's.
+    fn refused<E: Error>(&mut self, refusal: &Refusal<E>) {
+        if matches!(refusal, Refusal::Lost) {
+            self.stopped = Some(Stopped::Lost);
+        }
     }
 
     fn proposed(&mut self, index: u64, record: PendingRecord) {

@@ -117,7 +117,8 @@ impl History {
         match (Refusal::of(error), error) {
             (_, Error::Stopped(Stopped::Fault(_))) => self.failed(life, error),
             _ if expected.is_replaced => {
-                marks::hit_if(matches!(error, Error::Log(_)), "commit: refused, another writer has taken over");
+                let is_lost = matches!(error, Error::Stopped(Stopped::Lost));
+                marks::hit_if(is_lost, "commit: refused, another writer has taken over");
                 Ok(())
             }
             (Some(refusal), _) if first.is_none() && !is_empty && refusals.contains(&refusal) => {
