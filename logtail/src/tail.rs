@@ -22,6 +22,7 @@ use logboom_logtail_core::{
 use crate::{
     checkpoint_object,
     checkpointer::checkpoint,
+    commit::Commit,
     error::{Error, Result},
     flusher::Flusher,
     flushing::{Flushing, flush_all},
@@ -153,16 +154,32 @@ impl Tail {
     /// # Errors
     /// [`Error::Catalog`] where the change is refused, and those of a commit.
     pub fn change(&self, change: &Change) -> Result<u64> {
+        let (number, commit) = self.place_change(change)?;
+        commit.wait().map(|_| number)
+    }
+
+    /// As [`Tail::change`], without waiting for the log's disk: readers and transactions see the change once the commit
+    /// has been waited for.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`] where the change is refused, and those of [`Transaction::submit`].
+    pub fn submit_change(&self, change: &Change) -> Result<(u64, Commit)> {
+        let (number, mut commit) = self.place_change(change)?;
+        commit.begin();
+        Ok((number, commit))
+    }
+
+    fn place_change(&self, change: &Change) -> Result<(u64, Commit)> {
         let number = self.shared.take_number();
         loop {
             let snapshot = self.shared.state.open_newest();
             let catalog = self.shared.state.catalog_of(&snapshot);
             let edit = catalog.plan(change, number)?;
             let workspace = Workspace::of_edit(snapshot, catalog, &edit)?;
-            match Transaction::new(Arc::clone(&self.shared), workspace).commit() {
+            match Transaction::new(Arc::clone(&self.shared), workspace).place() {
                 // Somebody else changed the catalog, perhaps in a transaction that readers do not see yet.
                 Err(Error::SchemaChanged(_) | Error::Conflict { .. }) => self.shared.settle()?,
-                outcome => return outcome.map(|_| number),
+                placed => return placed.map(|commit| (number, commit)),
             }
         }
     }
@@ -209,7 +226,8 @@ impl Tail {
     }
 
     /// Moves what a table has in memory to objects, its rows and the deletes of older ones, and waits for it. Tables
-    /// are flushed on their own as [`Options::flush`] says; this is for those who cannot wait.
+    /// are flushed on their own as [`Options::flush`] says; this is for those who cannot wait. While the store is down
+    /// ([`Tail::store_health`]) it waits.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`], [`Error::Stopped`] and [`Error::Closed`],
@@ -228,9 +246,8 @@ impl Tail {
     }
 
     /// Writes a checkpoint, and lets go of the log behind it, up to the oldest row that is in memory and not in the
-    /// checkpoint ([`Options::pinned`]). Checkpoints are
-    /// written on their own as [`Options::checkpoint_interval`] says; this is for those who cannot wait. Returns
-    /// whether there was something to write.
+    /// checkpoint ([`Options::pinned`]). Checkpoints are written on their own as [`Options::checkpoint_interval`] says;
+    /// this is for those who cannot wait. Returns whether there was something to write.
     ///
     /// # Errors
     /// As [`Tail::flush`]; the log stays as it is then.
@@ -250,11 +267,13 @@ impl Tail {
     }
 
     /// The tables whose last flush failed, and why. They are tried again; their rows stay in memory and in the log.
+    /// While the store is down no flush fails: it waits, and [`Tail::store_health`] says why.
     pub fn flush_failures(&self) -> Vec<(TableId, Arc<Error>)> {
         self.shared.failures()
     }
 
-    /// Why the last checkpoint that was due failed, if it did. It is tried again.
+    /// Why the last checkpoint that was due failed, if it did. It is tried again. While the store is down it waits, as
+    /// flushes do.
     pub fn checkpoint_failure(&self) -> Option<Arc<Error>> {
         self.shared.checkpoint_failure()
     }
@@ -317,7 +336,8 @@ impl Tail {
         self.shared.drift()
     }
 
-    /// Waits until all transactions are durable that were submitted before.
+    /// Waits until all transactions are durable that were submitted before. Clones go on; the tail's threads end with
+    /// the last of them.
     ///
     /// # Errors
     /// [`Error::Log`] where the engine failed.

@@ -118,7 +118,7 @@ impl Transaction {
     pub fn rollback(self) {}
 
     /// Gives the transaction its timestamp and its place in the log, which is not written yet.
-    fn place(self) -> Result<Commit> {
+    pub(crate) fn place(self) -> Result<Commit> {
         let shared = Arc::clone(&self.shared);
         self.try_place().inspect_err(|error| {
             let counts = &shared.counts;

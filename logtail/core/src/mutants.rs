@@ -62,6 +62,7 @@ mutants! { simulated {
     TombstonesDropped: "a block's tombstones replace those that it had, without having them",
     RoundBeforeDropped: "the tombstones of a second round of a flush replace those of the first, without having them",
     TombstonesUnread: "readers do not look for the tombstones of a block",
+    LaterTableCaptured: "a checkpoint has a table that is created behind its time",
     CopiedInPart: "of rows that a checkpoint writes for the first time it leaves out those from before the one before",
     LogDroppedEarly: "a checkpoint drops the records of rows that are in memory alone",
 } modelled {

@@ -16,6 +16,7 @@ pub const ALL: &[&str] = &[
     "change: a table with a key is made",
     "change: a table without a key is made",
     "change: refused",
+    "checkpoint: beside a change that is not published",
     "checkpoint: written",
     "clock: set back",
     "clock: set forward",

@@ -10,7 +10,8 @@ use crate::catalog::{Column, ColumnRef, TableSchema};
 pub struct Projection {
     /// The table's columns; `None` for all.
     pub columns: Option<Vec<ColumnRef>>,
-    /// Adds `_rowset` and `_row`, the places of the rows.
+    /// Adds `_rowset` (`UInt64`) and `_row` (`UInt32`), the places of the rows: the two parts of a
+    /// [`RowId`](crate::RowId). A flush moves rows, and so they are for a transaction at the timestamp of the scan.
     pub row_ids: bool,
     /// Adds `_commit_ts`, when the rows were committed.
     pub commit_timestamps: bool,

@@ -14,7 +14,7 @@ use crate::{
     object_id::ObjectId,
     record::{self, Intent},
     store::{Name, ObjectName, StoreError},
-    table::Memtable,
+    table::{Memtable, Table},
     timestamp::Timestamp,
 };
 
@@ -99,7 +99,8 @@ impl Writer {
         let after = base.map_or(Timestamp::ZERO, |base| base.timestamp);
         let capture = Capture { after, through, pinned };
         // The catalog of the time has no others: a table that is created behind it is in the log.
-        let tables = self.state().tables().into_iter().filter(|table| table.created() <= through);
+        let is_there = |table: &Arc<Table>| table.created() <= through || mutants::is_on(Mutant::LaterTableCaptured);
+        let tables = self.state().tables().into_iter().filter(is_there);
         let tables = tables.map(|table| (table.id(), table.version())).collect();
         let captured = Captured::new(capture, self.clients.between(after, through), tables);
         let id = ObjectId { nonce: self.nonce, number: self.next_number };

@@ -1,7 +1,7 @@
 //! Changes of the catalog.
 
 use logboom_logtail::{
-    Catalog as TailCatalog, Change, ColumnId, DatabaseId, Error, NewColumn, NewTable, TableId, Tail,
+    Catalog as TailCatalog, Change, ColumnId, DatabaseId, Error, NewColumn, NewTable, TableId, Tail, Timestamp,
 };
 use logboom_sim::{Choices, Failure};
 use logboom_wal::marks;
@@ -20,11 +20,10 @@ impl History {
         let change = choose(self.model.last_catalog(), &mut self.choices);
         let is_possible = self.model.changed(&change, u64::MAX).is_some();
         let wrong = |what: String| Err(Failure::new(Check::Changes, what));
-        let changed = life.tail.change(&change);
+        let changed = self.make(life, &change)?;
         self.note(format!("{change:?}: {changed:?}"));
         match changed {
-            Ok(number) if is_possible => {
-                let at = life.tail.watermark();
+            Ok((number, at)) if is_possible => {
                 self.given(at)?;
                 if !self.model.change(at, &change, number) {
                     return wrong(format!("{change:?} is given the number {number} of another one"));
@@ -47,6 +46,22 @@ impl History {
             Err(error @ (Error::Log(_) | Error::Stopped(_))) => self.failed(life, &error),
             Err(error) => wrong(format!("{change:?}: {error:?}")),
         }
+    }
+
+    /// Makes a change, and now and then a checkpoint before it is durable. Returns its number and when it was made.
+    fn make(&mut self, life: &mut Life, change: &Change) -> Result<Result<(u64, Timestamp), Error>, Failure> {
+        let (number, commit) = match life.tail.submit_change(change) {
+            Ok(submitted) => submitted,
+            Err(error) => return Ok(Err(error)),
+        };
+        if self.choices.percent(20) {
+            marks::hit_if(
+                life.tail.watermark() < commit.timestamp(),
+                "checkpoint: beside a change that is not published",
+            );
+            self.checkpoint(life)?;
+        }
+        Ok(commit.wait().map(|at| (number, at)))
     }
 
     /// The change is there whose end was not known, so its number is.
