@@ -33,7 +33,7 @@ pub struct MovedDeletes {
     through: Timestamp,
 }
 
-/// So many deletes are moved at a time: some 100 us.
+/// So many deletes are moved between two pauses.
 const PIECE: usize = 1024;
 
 impl MovedRows {

@@ -85,7 +85,7 @@ impl TombstoneJob {
     }
 
     /// Collects: which blocks have deletes, and those of moved rows at their new places. `between` is called behind
-    /// each piece of work, of a fraction of a millisecond.
+    /// each block, and behind each thousand of moved rows.
     pub fn collect(self, between: &mut dyn FnMut()) -> TombstoneBlocks {
         let Self { first, objects, rows, mut moved, through, limit, .. } = self;
         let known = moved.through();

@@ -363,7 +363,7 @@ impl Tail {
         self.raise_bound();
         self.settle();
         let (number, outcome) = self.propose_change(change);
-        outcome.expect("nobody else changes the catalog");
+        outcome.expect("no other change is under way");
         self.settle();
         number
     }
